@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -150,8 +150,7 @@ class Profiles:
 
     def of(self, agent_id: str) -> Profile:
         """The profile of `agent_id`."""
-        known = self.by_id.get(agent_id)
-        return known if known is not None else replace(self.default, agent_id=agent_id)
+        return self.by_id.get(agent_id, self.default)
 
     @classmethod
     def load(cls, settings: AgentSettings) -> "Profiles":

@@ -5,12 +5,11 @@ No Celery, no Redis, no HTTP: the worker and the agents bring those.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import TypeVar
 
 from agents.past_message import for_model
 from agents.profiles import Profile
-from agents.prompt_order import NOTHING_DONE, Placed, Repairs, in_order
+from agents.prompt_order import NOTHING_DONE, Repairs, in_order
 from llm import (
     UNLIMITED,
     ChatRequest,
@@ -150,7 +149,8 @@ def prompt_for(
     first = 0 if opening and not fitting.is_cut else fitting.first
     ordered = in_order(
         system_prompt_of(ask, profile),
-        [*map(Placed, count(begin + first), (*recent[first:], *turn))],
+        [*recent[first:], *turn],
+        first=begin + first,
         takes_tools=form.takes_tools,
         takes_system=form.takes_system,
     )
@@ -263,4 +263,7 @@ def _of(
 
 
 def _first(*values: T | None) -> T | None:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None

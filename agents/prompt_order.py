@@ -9,6 +9,7 @@ is put in order, its history is not").
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeAlias
 
 from agents.tool_results import finished_calls
@@ -73,8 +74,9 @@ class _Noted:
 
 def in_order(
     system: str | None,
-    messages: Sequence[Placed],
+    messages: Sequence[Message],
     *,
+    first: int,
     takes_tools: bool = True,
     takes_system: bool = True,
 ) -> Ordered:
@@ -83,14 +85,15 @@ def in_order(
     One system message at most, in front; then user and assistant in turns, a user first. Calls of
     tools are followed by exactly their results, and these by the assistant; without `takes_tools`
     there are none. No assistant's message is empty. Without `takes_system` the system prompt is a
-    part of the first user's message.
+    part of the first user's message. The first of the messages is named by the place `first`, the
+    next by the one that follows.
     """
     if takes_system and _is_in_order(messages):
         has_head = bool(system and not system.isspace())
-        first = ({"role": "system", "content": system},) if has_head else ()
-        return Ordered((*first, *(one.message for one in messages)), NOTHING_DONE)
+        in_front = ({"role": "system", "content": system},) if has_head else ()
+        return Ordered((*in_front, *messages), NOTHING_DONE)
     noted = _Noted()
-    said = _without_empty(messages, noted)
+    said = _without_empty([*map(Placed, count(first), messages)], noted)
     notes, talk = _apart(said, noted, is_first=not system)
     talk = _with_results_as_text(talk, takes_tools, noted)
     opening, talk = _opening(talk, noted)
@@ -103,10 +106,9 @@ def in_order(
     return Ordered(tuple(joined), noted.repairs())
 
 
-def _is_in_order(messages: Sequence[Placed]) -> bool:
+def _is_in_order(messages: Sequence[Message]) -> bool:
     """Whether these are words of user and assistant in turns, as in nearly every prompt."""
-    for at, one in enumerate(messages):
-        message = one.message
+    for at, message in enumerate(messages):
         if message["role"] != ("assistant" if at % 2 else "user") or "tool_calls" in message:
             return False
         if at % 2 and _is_blank(message):

@@ -12,10 +12,11 @@ OF_SESSION = (
 """The keys of a session that are named after its history's."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as a turn makes several: that would take three times as long.
+@dataclass(slots=True)
 class SessionKeys:
     """The keys of one session of one agent; all have one hash tag. `cipher` encrypts and decrypts
-    what lies under them."""
+    what lies under them. A value: nobody changes it."""
 
     agent_id: str
     session_id: str

@@ -190,7 +190,8 @@ def begun(
 
 def is_traced() -> bool:
     """Whether this code is in a trace."""
-    return trace.get_current_span().get_span_context().is_valid
+    span = trace.get_current_span()
+    return span is not INVALID_SPAN and span.get_span_context().is_valid
 
 
 def note(span: Span, attributes: Facts) -> None:

@@ -25,7 +25,7 @@ from kombu.serialization import loads, prepare_accept_content
 
 from memory import JobToWake, Priority, SessionKeys
 from tasks.attempt.finish import deliver_end, wake_next
-from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
+from tasks.attempt.start import RunningAttempt, begin_attempt, job_ref_of, started_before
 from tasks.attempt.verdict import Answered, NotNow, Verdict
 from tasks.errors import InvalidJob
 from tasks.job.envelope import JobRef
@@ -184,11 +184,10 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         except (InvalidJob, *MALFORMED):
             self._threads.submit(self._trace, call, None)  # the task's body says what is wrong
         else:
-            start_attempt(ref, partial(self._decided, call, request))
+            begin_attempt(ref, partial(self._decided, call, request))
 
     def _decided(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
-        """The verdict on a chat job is there; on the loop's thread, or on the one that began it
-        where the verdict came before anybody asked."""
+        """The verdict on a chat job is there; on the loop's thread."""
         verdict = attempt.verdict
         if verdict.cancelled() or verdict.exception() is not None:
             self._threads.submit(self._trace, call, attempt)

@@ -168,7 +168,8 @@ def fit(
     they alone are longer than a known window allows.
     """
     ratio = budget.ratio
-    texts, images = [estimated(one, 0.0) for one in history], [*map(images_in, history)]
+    texts = [estimated(one, 0.0) for one in history]
+    images = [images_in(one) if "images" in one else 0 for one in history]
     # docs/decisions.md, "A session's own count goes before the model's".
     if precedent is not None and not budget.is_measured:
         before = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head))

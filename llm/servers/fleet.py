@@ -55,7 +55,8 @@ class Fleet:
             for client in clients
         )
         self._by_url = {server.url: server for server in self.servers}
-        self._change = asyncio.Event()
+        self._change: asyncio.Event | None = None
+        """What those wait for who wait for a server; None where nobody does."""
 
     @classmethod
     def from_settings(
@@ -290,11 +291,13 @@ class Fleet:
 
     async def _wait_for_change(self, at_most_s: float) -> None:
         """Until a server may be asked again, as time or the end of another call decides it."""
+        change = self._change = self._change or asyncio.Event()
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
-                await self._change.wait()
+                await change.wait()
 
     def _announce(self) -> None:
         # It wakes those who wait now; who waits from here on waits for the next change.
-        self._change.set()
-        self._change = asyncio.Event()
+        if self._change is not None:
+            self._change.set()
+            self._change = None

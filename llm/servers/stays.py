@@ -176,8 +176,8 @@ class Stays:
         stay = self._stays.get(full_name(request.model))
         if stay is None or stay.request.shift != request.shift:
             return None
-        options = stay.request.options
-        is_equal = all(options.get(name) == request.options.get(name) for name in _LOAD_TIME)
+        one, other = stay.request.options, request.options
+        is_equal = one == other or all(one.get(name) == other.get(name) for name in _LOAD_TIME)
         return stay if is_equal else None
 
     def _note_seen(self, stay: _Stay, found: Loaded) -> None:

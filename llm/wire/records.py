@@ -32,9 +32,11 @@ class ToolCall:
     is_readable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as there is one for each token: that would take ten times as long.
+@dataclass(slots=True)
 class Delta:
-    """A piece of the reply: usually about one token of `text` or of `thinking`."""
+    """A piece of the reply: usually about one token of `text` or of `thinking`. A value: nobody
+    changes it."""
 
     text: str = field(default="", repr=False)
     thinking: str = field(default="", repr=False)
@@ -101,9 +103,9 @@ def joined(records: Sequence[Delta | Final]) -> ModelReply:
         raise StreamCutError("the reply ended before it was complete")
     deltas = [record for record in records if isinstance(record, Delta)]
     return ModelReply(
-        text="".join(delta.text for delta in deltas),
+        text="".join([delta.text for delta in deltas]),
         final=final,
-        thinking="".join(delta.thinking for delta in deltas),
+        thinking="".join([delta.thinking for delta in deltas]),
         tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
     )
 
@@ -123,8 +125,8 @@ def delta_of(record: Mapping[str, object]) -> Delta:
     )
 
 
-def final_of(record: Mapping[str, object]) -> Final | None:
-    """The end of the reply if this record is it (`done: true`), else None."""
+def final_of(record: Mapping[str, object], *, server: str = "") -> Final | None:
+    """The end of the reply if this record is it (`done: true`), else None; `server` sent it."""
     # Nothing else is an end: some failures end a stream tidily (docs/ollama.md, Records).
     if record.get("done") is not True:
         return None
@@ -137,6 +139,7 @@ def final_of(record: Mapping[str, object]) -> Final | None:
         load_ms=_ms(record.get("load_duration")),
         prompt_eval_ms=_ms(record.get("prompt_eval_duration")),
         eval_ms=_ms(record.get("eval_duration")),
+        server=server,
     )
 
 

@@ -1,5 +1,7 @@
 """Reading one reply: bytes in, deltas out, and at its end either a Final or the error. No I/O."""
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from llm.errors import LLMError, OllamaFailedError, RepetitionError, StreamCutError
@@ -24,13 +26,12 @@ class ReplyReader:
         self._expects_answer = request.expects_answer
         self._has_format = request.format is not None
         self._model = request.model
-        self._base_url = base_url
+        self._base_url, self._server = base_url, label_of(base_url)
         self._tags = ThinkTags() if request.reads_think_tags else None
         self._decoder = NDJSONDecoder(max_bytes=max_bytes)
         self._final: Final | None = None
         self._error: LLMError | None = None
-        self._last_piece = ""
-        self._equal_pieces = 0
+        self._last: deque[Delta] = deque(maxlen=MOST_EQUAL_PIECES)
         self._pieces = 0
         self._thinking_pieces = 0
 
@@ -69,7 +70,9 @@ class ReplyReader:
         return self._final
 
     def _cut(self) -> LLMError:
-        if self._equal_pieces >= MOST_EQUAL_PIECES:
+        # As Ollama counts: what is white space is equal (llm/llama_server.go).
+        last = [(delta.text or delta.thinking).strip() for delta in self._last]
+        if len(last) == MOST_EQUAL_PIECES and len(set(last)) == 1:
             return RepetitionError(
                 f"Ollama at {self._base_url} ended the reply because {self._model} repeated "
                 f"the same piece more than {MOST_EQUAL_PIECES} times: do not ask for long "
@@ -88,24 +91,20 @@ class ReplyReader:
                 break
             # Before the end is looked at: the final record may hold text, and all calls of tools
             # (docs/ollama.md, Records).
-            if delta := delta_of(record):
-                self._count(delta)
+            delta = delta_of(record)
+            if delta.text or delta:
                 deltas.append(delta)
-            if final := final_of(record):
+            if record.get("done") and (final := final_of(record, server=self._server)):
+                self._count(deltas)
                 self._end(final)
-                break
+                return deltas
+        self._count(deltas)
         return deltas
 
-    def _count(self, delta: Delta) -> None:
-        # As Ollama counts: what is white space is equal (llm/llama_server.go).
-        piece = (delta.text or delta.thinking).strip()
-        if piece == self._last_piece:
-            self._equal_pieces += 1
-        else:
-            self._equal_pieces, self._last_piece = 1, piece
-        self._pieces += 1
-        if delta.thinking:
-            self._thinking_pieces += 1
+    def _count(self, deltas: Sequence[Delta]) -> None:
+        self._last.extend(deltas)
+        self._pieces += len(deltas)
+        self._thinking_pieces += sum([bool(delta.thinking) for delta in deltas])
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).
@@ -113,7 +112,7 @@ class ReplyReader:
             self._error = OllamaFailedError(
                 f"Ollama at {self._base_url} only loaded the model and gave no answer"
             )
-        self._final = replace(self._with_thinking(final), server=label_of(self._base_url))
+        self._final = self._with_thinking(final)
 
     def _with_thinking(self, final: Final) -> Final:
         # With `format` the rendered path lets the model think in a run of its own, and the counts

@@ -94,7 +94,9 @@ class ChatRequest:
         """The JSON body, always with `stream: true`; InvalidRequestError if JSON cannot hold it."""
         body: dict[str, object] = {
             "model": self.model,
-            "messages": [_spliced(message) for message in self.messages],
+            "messages": [
+                orjson.Fragment(one) if isinstance(one, bytes) else one for one in self.messages
+            ],
             "stream": True,
             "truncate": self.truncate,
         }
@@ -162,10 +164,6 @@ def _check_max_tokens(max_tokens: object) -> None:
         raise InvalidRequestError(
             f"max_tokens must be a whole number of 1 or more, not {quoted(max_tokens)}"
         )
-
-
-def _spliced(message: Message) -> object:
-    return orjson.Fragment(message) if isinstance(message, bytes) else message
 
 
 def _plain(value: object) -> object:

@@ -11,8 +11,9 @@ Pure, as `mailbox`: functions return commands.
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
+from operator import add, attrgetter
 from typing import Self
 
 from memory.ids import MAX_ID_BYTES, encode_id, read_id
@@ -32,7 +33,7 @@ _FIRST = date(1970, 1, 1)
 MOST_DIGITS = 15
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spent:
     """What was used. Tokens are as the models' servers count them; `slot_ms` is how long the slots
     of models were held, by turns and by attempts that came to none.
@@ -54,7 +55,7 @@ class Spent:
     summary_tokens_out: int = 0
 
     def __add__(self, other: "Spent") -> "Spent":
-        return Spent(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+        return Spent(*map(add, _numbers(self), _numbers(other)))
 
     @property
     def tokens(self) -> int:
@@ -66,13 +67,16 @@ class Spent:
     @property
     def packed(self) -> str:
         """As a row has it."""
-        return " ".join(str(max(0, number)) for number in astuple(self))
+        return " ".join([str(max(0, number)) for number in _numbers(self)])
 
     @classmethod
     def parsed(cls, stored: bytes) -> Self:
         """`packed` the other way round; what is no number of ours counts as 0."""
         found = stored.split()[: len(fields(cls))]
         return cls(*(int(one) if one.isdigit() and len(one) <= MOST_DIGITS else 0 for one in found))
+
+
+_numbers = attrgetter(*(field.name for field in fields(Spent)))
 
 
 def model_row(model: str) -> str:

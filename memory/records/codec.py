@@ -101,7 +101,7 @@ def decode_messages(raw: Sequence[bytes]) -> Decoded:
     # turn".
     decoded = [_message(element) for element in raw]
     messages = [message for message in decoded if message is not None]
-    places = tuple(at for at, message in enumerate(decoded) if message is not None)
+    places = tuple([at for at, message in enumerate(decoded) if message is not None])
     return Decoded(messages=messages, corrupt=len(raw) - len(messages), places=places)
 
 
@@ -116,7 +116,7 @@ def _message(element: bytes) -> dict[str, JsonValue] | None:
         value = put_right(value, leaves_out=True)
         if fault_of(value):
             return None
-    return None if is_nested_too_deeply(element, value) else cast("dict[str, JsonValue]", value)
+    return None if is_nested_too_deeply(element, value) else value
 
 
 def _fault_of_images(message: Mapping[str, object]) -> str | None:

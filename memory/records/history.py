@@ -71,7 +71,7 @@ async def decode_in_slices(keys: SessionKeys, stored: Sequence[bytes]) -> Decode
         if size_bytes >= SLICE_BYTES or end == len(stored):
             part = decode_messages(decrypted(keys, stored[begin:end]))
             messages += part.messages
-            places += (begin + place for place in part.places)
+            places += [begin + place for place in part.places]
             if end < len(stored):
                 begin, size_bytes = end, 0
                 await asyncio.sleep(0)

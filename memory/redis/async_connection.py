@@ -120,17 +120,13 @@ class AsyncConnection:
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
-    async def run_groups(
-        self, groups: Sequence[Sequence[Command[object]]]
-    ) -> list[MemoryServiceError | None]:
-        """`run_all` for several groups of calls at once: of each its first error, None if it has
-        none.
-
-        An error of one group keeps no call of another from being sent. Raises nothing.
+    async def run_apart(self, commands: Sequence[Command[T]]) -> list[T | MemoryServiceError]:
+        """The results of some calls that are sent together, and have nothing to do with each
+        other: an error of one is its result, and keeps no other from being sent. Raises nothing.
         """
-        # Not a coroutine per group, which the loop would have to schedule: a relay has a hundred.
-        begun = [self._begin(group) for group in groups]
-        return [_error_of(group, await one) for group, one in zip(groups, begun, strict=True)]
+        # Not a coroutine for each, which the loop would have to schedule: a relay has a hundred.
+        begun = [self._begin((command,)) for command in commands]
+        return [_result_of(one, await answer) for one, answer in zip(commands, begun, strict=True)]
 
     async def tracked(self) -> TrackedConnection:
         """Another connection to the same server, which the caller closes: see `open_tracked`."""
@@ -275,7 +271,7 @@ def _own(error: MemoryServiceError) -> MemoryServiceError:
 def _is_sendable(command: Command[object]) -> bool:
     # redis-py would find out while it packs the pipeline, and fail every caller's calls.
     try:
-        for argument in (*command.keys, *command.args):
+        for argument in command.args:  # names of keys are ASCII
             if isinstance(argument, str) and not argument.isascii():
                 argument.encode()
     except UnicodeEncodeError:
@@ -283,12 +279,10 @@ def _is_sendable(command: Command[object]) -> bool:
     return True
 
 
-def _error_of(commands: Calls, answer: Replies | MemoryServiceError) -> MemoryServiceError | None:
+def _result_of(command: Command[T], answer: Replies | MemoryServiceError) -> T | MemoryServiceError:
     if isinstance(answer, MemoryServiceError):
         return answer
     try:
-        for command, reply in zip(commands, answer, strict=True):
-            command.parse(reply)
+        return command.parse(answer[0])
     except MemoryServiceError as exc:
         return exc
-    return None

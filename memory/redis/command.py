@@ -108,9 +108,10 @@ class Replication:
     is_required: bool
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as a turn makes twenty: that would take four times as long.
+@dataclass(slots=True)
 class Command(Generic[T_co]):
-    """A command for Redis and how to read its reply.
+    """A command for Redis and how to read its reply. A value: nobody changes it.
 
     With a `script`, `keys` and `args` are its KEYS and ARGV. Without, `args` is a plain command
     and `keys` stays empty. `parse` turns the raw reply (bytes, int, list …) into the result.

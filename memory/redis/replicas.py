@@ -33,7 +33,7 @@ def replicated(
     return replace(command, replication=Replication(lease, codes, is_required))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Aside(Command[None]):
     """What is sent behind a command for the sake of its replicas."""
 

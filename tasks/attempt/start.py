@@ -8,8 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +38,7 @@ from tasks.process.live_events import AttemptEvents
 from tasks.process.log_context import JobInLog, log_about
 from tasks.process.per_process import PerProcess
 from tasks.process.redis_clock import redis_clock, redis_clock_s
+from tasks.process.runtime import Done
 from tasks.process.services import producer_services
 from tasks.process.turns_now import TurnNow
 from tasks.process.wakeup import DUE_HEADER, number_in
@@ -66,7 +66,7 @@ class RunningAttempt:
     trace: AttemptTrace
     started_s: float
     """When it started, by the monotonic clock."""
-    verdict: "Future[Verdict]"
+    verdict: Done[Verdict]
     is_followed_up: bool = False
     """Whether the next job is woken and the end delivered."""
 
@@ -86,20 +86,27 @@ started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before",
 """The attempt that the pool has started for the task of this context, if there is one."""
 
 
-def start_attempt(
-    ref: JobRef, then: Callable[[RunningAttempt], None] | None = None
-) -> RunningAttempt:
-    """Start an attempt at a job; `then` is called when its verdict is there, mostly on the loop's
-    thread."""
+def start_attempt(ref: JobRef) -> RunningAttempt:
+    """Start an attempt at a job, whose verdict can be waited for."""
+    attempt, with_verdict = _made(ref)
+    return with_verdict(worker_services().runtime.spawn(attempt))
+
+
+def begin_attempt(ref: JobRef, then: Callable[[RunningAttempt], None]) -> None:
+    """Start an attempt at a job; `then` is called on the loop when its verdict is there."""
+    attempt, with_verdict = _made(ref)
+    # A task keeps what it has called. What holds the task itself would be a circle, and all of the
+    # job would lie about until the garbage collector comes by.
+    worker_services().runtime.begin(attempt, lambda done: then(with_verdict(done)))
+
+
+def _made(
+    ref: JobRef,
+) -> tuple[Coroutine[object, object, Verdict], Callable[[Done[Verdict]], RunningAttempt]]:
     worker, token, in_log = worker_services(), _tokens().randbytes(16).hex(), JobInLog.of(ref)
     trace = AttemptTrace(worker.memory, worker.keyspace, ref, worker.settings.queue)
     with_verdict = partial(RunningAttempt, ref, token, in_log, trace, time.monotonic())
-    verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log, trace))
-    if then is not None:
-        # A future keeps what it has called. What holds the future itself would be a circle, and all
-        # of the job would lie about until the garbage collector comes by.
-        verdict.add_done_callback(lambda done: then(with_verdict(done)))
-    return with_verdict(verdict)
+    return _attempt(worker, ref, token, in_log, trace), with_verdict
 
 
 async def _attempt(
@@ -157,7 +164,7 @@ def _attempt_at(
     profile = settings.profiles.of(ref.agent_id)
     shown = TurnNow(ref.agent_id, ref.session_id, ref.job_id)
     recorder = ReplyRecorder(events, shown)
-    turn = ModelTurn(_models(worker), worker.memory, profile, recorder, slot)
+    turn = ModelTurn(_models(), worker.memory, profile, recorder, slot)
     outage_wait = OutageWait(holder, worker.outages, events, settings.queue, profile)
     attempt = Attempt(
         ref, holder, turn, events, outage_wait, summaries=worker.summaries, settings=settings
@@ -183,7 +190,8 @@ async def take_in_raw(producer: Producer, memory: AsyncConnection, ref: JobRef) 
     return None
 
 
-def _models(worker: WorkerServices) -> Models:
+def _make_models() -> Models:
+    worker = worker_services()
     return Models(
         worker.ollama,
         worker.context_limits,
@@ -199,6 +207,10 @@ def _models(worker: WorkerServices) -> Models:
             most=worker.settings.memory.history_max_messages,
         ),
     )
+
+
+_models = PerProcess(_make_models)
+"""What the turns of this process share."""
 
 
 def job_ref_of(

@@ -71,6 +71,7 @@ class LoopDelivery:
         `claim_ms`. `on_webhook` is called once a webhook is noted."""
         self._app = app
         self._delivery = Delivery(app)
+        self._encrypts = encrypts_results(app)
         self._memory = memory
         self._keyspace = keyspace
         self._settings = results
@@ -247,7 +248,7 @@ class LoopDelivery:
         outcome, backend = outcome_of(keys, end.event), self._app.backend
         is_error = isinstance(outcome.value, Exception)
         stored = backend.prepare_exception(outcome.value) if is_error else outcome.value
-        if not isinstance(outcome.value, Exception) and encrypts_results(self._app):
+        if not isinstance(outcome.value, Exception) and self._encrypts:
             stored = encrypted_result(keys, outcome.value)
         meta = backend._get_result_meta(stored, outcome.state, None, Context(id=end.job_id))
         meta["task_id"] = end.job_id

@@ -138,11 +138,14 @@ class ChatJob(BaseModel):
         A worker does so for what it finds in a mailbox, too.
         """
         _check_size("system_prompt", self.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
-        _check_metadata(self.metadata)
-        check_preceding(self.preceding or ())
+        if self.metadata is not None:
+            _check_metadata(self.metadata)
+        if self.preceding:
+            check_preceding(self.preceding)
         self._check_message()
-        check_functions(self.client_functions)
-        _parsed(Sampling, self.sampling or {}, "sampling")
+        if self.functions:
+            check_functions(self.client_functions)
+        _ = self._rules
         check_format(self.format)
         # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if self.format is not None and (self.tools or self.functions):
@@ -234,8 +237,14 @@ class ChatJob(BaseModel):
             images=tuple(self.images or ()),
             format=self.format,
             think=self.think,
-            sampling=_parsed(Sampling, self.sampling or {}, "sampling").options,
+            sampling=self._rules,
         )
+
+    @property
+    def _rules(self) -> dict[str, object]:
+        """The rules of `sampling`; none of nearly all jobs. Raises InvalidJob."""
+        given = self.sampling
+        return _parsed(Sampling, given, "sampling").options if given else {}
 
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
@@ -261,7 +270,7 @@ def _check_size(name: str, text: str, max_bytes: int, setting: str = "") -> None
         raise InvalidJob(f"{name} has {size_bytes} bytes; the limit is {max_bytes}{setting}")
 
 
-def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
+def _check_metadata(metadata: Mapping[str, JsonValue]) -> None:
     try:
         packed = orjson.dumps(metadata)
     except TypeError:

@@ -24,6 +24,7 @@ from memory import (
     Command,
     Event,
     EventType,
+    MemoryServiceError,
     SessionKeys,
     events,
 )
@@ -154,13 +155,13 @@ class Relay:
         self._hurry.clear()
 
     async def _send(self, batch: Mapping[_Writer, list[_TextRun]]) -> None:
-        # A group for each session: the damaged stream of one costs no other an event.
-        calls = [[self._call(writer, waiting)] for writer, waiting in batch.items()]
-        errors = await self._memory.run_groups(calls)
+        # Each session's apart: the damaged stream of one costs no other an event.
+        calls = [self._call(writer, waiting) for writer, waiting in batch.items()]
+        answers = await self._memory.run_apart(calls)
         lost: dict[str, list[SessionKeys]] = defaultdict(list)
-        for (keys, _), error in zip(batch, errors, strict=True):
-            if error is not None:
-                lost[str(error)].append(keys)
+        for (keys, _), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, MemoryServiceError):
+                lost[str(answer)].append(keys)
         for reason, sessions in lost.items():
             logger.warning(
                 "live events of %s are lost, the history is not: %s", _named(sessions), reason

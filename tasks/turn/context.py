@@ -12,7 +12,6 @@ from llm import (
     Capabilities,
     ChatRequest,
     LLMSettings,
-    Message,
     Precedent,
     TokenBudget,
     is_same,
@@ -200,8 +199,9 @@ async def form_for(
     shown as text to one that knows none. Where its server does not say, it is left to refuse. A
     plain request looks nothing up.
     """
-    has_images = not ask.images and any(map(_has_images, request.messages))
-    has_tools = not request.tools and any(map(_has_tools, request.messages))
+    more = [one for one in _objects(request) if "images" in one or one["role"] == "tool"]
+    has_images = not ask.images and any(one.get("images") for one in more)
+    has_tools = not request.tools and any(one["role"] == "tool" for one in more)
     if not has_images and not has_tools:
         return form
     known = await capabilities.of(request.model)
@@ -224,9 +224,5 @@ def wanted_abilities(request: ChatRequest, ask: Ask) -> list[Ability]:
     return [ability for ability, is_needed in needs.items() if is_needed]
 
 
-def _has_images(message: Message) -> bool:
-    return not isinstance(message, bytes) and bool(message.get("images"))
-
-
-def _has_tools(message: Message) -> bool:
-    return not isinstance(message, bytes) and message.get("role") == "tool"
+def _objects(request: ChatRequest) -> Messages:
+    return [one for one in request.messages if not isinstance(one, bytes)]

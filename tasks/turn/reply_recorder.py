@@ -101,13 +101,13 @@ class ReplyRecorder:
             self._note_first_token()
         self._pieces += len(deltas)
         self._shown.on_pieces(len(deltas))
-        for delta in deltas:
-            if delta.thinking:
-                self._events.say(EventType.THINKING, delta.thinking)
-            if delta.text:
-                self._said.append(delta.text)
-                self._events.say(EventType.TOKEN, delta.text)
-            crash_if_armed(CrashPoint.TOKEN)
+        # What a model thinks comes before what it says, also of those that come together.
+        if thinking := "".join([delta.thinking for delta in deltas]):
+            self._events.say(EventType.THINKING, thinking)
+        if text := "".join([delta.text for delta in deltas]):
+            self._said.append(text)
+            self._events.say(EventType.TOKEN, text)
+        crash_if_armed(CrashPoint.TOKEN)
 
     def on_tool(self, event: ToolEvent) -> None:
         """A tool is called or has answered: what was said before is no part of the reply."""

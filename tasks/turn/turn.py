@@ -98,7 +98,8 @@ class ModelTurn:
     @property
     def spent(self) -> tuple[Spent, str]:
         """What the attempt has used so far, as one that has come to no reply, and the model."""
-        spent = replace(self._recorder.spent, tool_calls=calls_in(self.steps))
+        spent = self._recorder.spent
+        spent.tool_calls = calls_in(self.steps)
         return spent, self._recorder.model
 
     @property
@@ -172,7 +173,7 @@ class ModelTurn:
                 if request.think is False:
                     shown.without_thinking()
             else:
-                return [*replies[:-1], replace(last, is_second=is_asked_again)]
+                return [*replies[:-1], replace(last, is_second=True)] if is_asked_again else replies
             replies.append(await self._ask(shown, rounds, session))
 
     def _new_rounds(self, job: ChatJob, job_id: str, attempt: int) -> ToolRounds:
@@ -180,7 +181,7 @@ class ModelTurn:
         toolbox = self._models.toolbox
         functions = [function.as_offered for function in job.client_functions]
         try:
-            tools = toolbox.of(self._profile, job.tool_names)
+            tools = toolbox.of(self._profile, job.tool_names, agent_id=job.agent_id)
         except UnknownTool as exc:
             raise UnknownToolAsked(str(exc)) from None
         if twice := {tool.name for tool in tools} & {function.name for function in functions}:
