@@ -33,6 +33,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 EXAMPLE_URL = "such as redis://:password@host:6379/1"
 # docs/decisions.md, "Redis for results, Redis or RabbitMQ as broker".
+PLAIN_KINDS = ("redis", "rediss", "redis+socket")
 RESULT_KINDS = ("redis", "rediss", "sentinel", "redis+socket")
 BROKER_KINDS = (*RESULT_KINDS, "amqp", "amqps", "pyamqp")
 SOCKET = "redis+socket://"
@@ -63,6 +64,13 @@ class Settings:
     def broker_url(self) -> str:
         """Celery's broker. Holds the password: never log it."""
         return _celery_url(self.memory, self.queue.broker_url, 1, BROKER)
+
+    @property
+    def broker_redis_url(self) -> str | None:
+        """The address of the broker as redis-py has it; None where that is not one plain Redis."""
+        url = self.broker_url
+        is_plain = _kind(url) in PLAIN_KINDS and ";" not in url
+        return _of_redis_py(url) if is_plain else None
 
     @property
     def is_rabbitmq(self) -> bool:
@@ -98,11 +106,7 @@ class Settings:
     @property
     def results_redis_url(self) -> str:
         """The address of the results as redis-py has it, which writes a Unix socket otherwise."""
-        url = self.result_backend
-        if not url.startswith(SOCKET):
-            return url
-        path, _, options = url.removeprefix(SOCKET).partition("?")
-        return f"unix://{path}?{options.replace('virtual_host=', 'db=')}"
+        return _of_redis_py(self.result_backend)
 
     @property
     def max_image_bytes(self) -> int:
@@ -244,6 +248,14 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
     except ValueError as exc:
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
     return plain_options(url, "REDIS_URL")
+
+
+def _of_redis_py(url: str) -> str:
+    """An address of Celery's, as redis-py has it."""
+    if not url.startswith(SOCKET):
+        return url
+    path, _, options = url.removeprefix(SOCKET).partition("?")
+    return f"unix://{path}?{options.replace('virtual_host=', 'db=')}"
 
 
 def _check_address(url: str, name: str) -> None:
