@@ -21,7 +21,7 @@ def read_settings_again() -> None:
     if worker is not None:
         worker.close()
     if producer is not None:
-        producer.memory.close()
+        producer.close()
     if (publisher := straight.made) is not None:
         publisher.close()
     forget_all()

@@ -68,9 +68,7 @@ class Settings:
     @property
     def broker_redis_url(self) -> str | None:
         """The address of the broker as redis-py has it; None where that is not one plain Redis."""
-        url = self.broker_url
-        is_plain = _kind(url) in PLAIN_KINDS and ";" not in url
-        return _of_redis_py(url) if is_plain else None
+        return _of_redis_py(self.broker_url) if _is_plain(self.broker_url) else None
 
     @property
     def is_rabbitmq(self) -> bool:
@@ -107,6 +105,11 @@ class Settings:
     def results_redis_url(self) -> str:
         """The address of the results as redis-py has it, which writes a Unix socket otherwise."""
         return _of_redis_py(self.result_backend)
+
+    @property
+    def plain_results_url(self) -> str | None:
+        """The same; None where that is not one plain Redis."""
+        return self.results_redis_url if _is_plain(self.result_backend) else None
 
     @property
     def max_image_bytes(self) -> int:
@@ -248,6 +251,11 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
     except ValueError as exc:
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
     return plain_options(url, "REDIS_URL")
+
+
+def _is_plain(url: str) -> bool:
+    """Whether an address of Celery's is one Redis, and no Sentinels or several."""
+    return _kind(url) in PLAIN_KINDS and ";" not in url
 
 
 def _of_redis_py(url: str) -> str:
