@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +29,8 @@ from webhooks.address import check_url
 
 SUPERVISOR = "supervisor"
 FALLBACK_AFTER_S = 30.0
+MOST_UNNAMED = 1000
+"""Agents without a profile of which a process remembers that they have the default one."""
 """How long a job waits for its own model before another one is asked."""
 _PLAIN = {
     "model_type": "must be a table",
@@ -137,6 +139,8 @@ class Profiles:
 
     default: Profile
     by_id: Mapping[str, Profile]
+    _unnamed: dict[str, Profile] = field(default_factory=dict, compare=False, repr=False)
+    """Of agents without one of their own, those that were asked for."""
 
     @property
     def has_summaries(self) -> bool:
@@ -150,8 +154,12 @@ class Profiles:
 
     def of(self, agent_id: str) -> Profile:
         """The profile of `agent_id`."""
-        known = self.by_id.get(agent_id)
-        return known if known is not None else replace(self.default, agent_id=agent_id)
+        known = self.by_id.get(agent_id) or self._unnamed.get(agent_id)
+        if known is None:
+            if len(self._unnamed) >= MOST_UNNAMED:
+                self._unnamed.clear()
+            known = self._unnamed[agent_id] = replace(self.default, agent_id=agent_id)
+        return known
 
     @classmethod
     def load(cls, settings: AgentSettings) -> "Profiles":

@@ -1,7 +1,7 @@
 """All settings of a process, read once and checked: what is wrong is one line, without a secret."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar, get_args
 
 from pydantic import SecretStr, ValidationError
@@ -14,7 +14,7 @@ from memory.address import ESCAPES, check_address, option_names
 from memory.lifetimes import UNTIL_ERASED_S
 from memory.quotas import job_records, owners
 from memory.quotas.job_records import Listed
-from memory.quotas.owners import Owner
+from memory.quotas.owners import Owner, Quota
 from tasks.errors import ConfigurationError
 from tasks.job.allowed_models import AllowedModels
 from tasks.job.envelope_size import largest_envelope_bytes
@@ -44,7 +44,7 @@ OF_AMQP = {"connect_timeout", "heartbeat", "login_method"}
 WEEK_S = 7 * 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """All settings of a process, checked."""
 
@@ -55,7 +55,7 @@ class Settings:
     profiles: Profiles
     webhooks: WebhookSettings
 
-    @property
+    @cached_property
     def names(self) -> BrokerNames:
         """What queues, exchanges and results of this deployment are called."""
         return BrokerNames(self.memory.key_prefix)
@@ -70,7 +70,7 @@ class Settings:
         """The address of the broker as redis-py has it; None where that is not one plain Redis."""
         return _of_redis_py(self.broker_url) if _is_plain(self.broker_url) else None
 
-    @property
+    @cached_property
     def is_rabbitmq(self) -> bool:
         """Whether the broker is RabbitMQ, and not Redis."""
         return _kind(self.broker_url) not in RESULT_KINDS
@@ -111,7 +111,7 @@ class Settings:
         """The same; None where that is not one plain Redis."""
         return self.results_redis_url if _is_plain(self.result_backend) else None
 
-    @property
+    @cached_property
     def max_image_bytes(self) -> int:
         """How large the images of one message may be, decoded: with base64 and the text beside
         them they must fit into one message of the history."""
@@ -132,10 +132,15 @@ class Settings:
         """Whom a job counts for, with their quotas: its agent; its user where users have one; the
         API key that it came with where that has one. Then its user by name, for usage."""
         agent = owners.agent(agent_id, self.profiles.of(agent_id).quota)
-        quota = self.queue.user_quota
+        quota = self.user_quota
         others = (None if user is None or not quota.is_set else owners.user(user, quota), key)
         named = () if user is None else (owners.named(user),)
         return (agent, *(other for other in others if other is not None), *named)
+
+    @cached_property
+    def user_quota(self) -> Quota:
+        """What each user may have."""
+        return self.queue.user_quota
 
     def listed(self, job: ChatJob) -> Listed:
         """How a job is listed, so that it is found."""
@@ -143,14 +148,14 @@ class Settings:
         names = job_records.names_of(job.agent_id, job.session_id, job.user, job.tags or ())
         return Listed(names, round(queue.jobs_kept_s * 1000), queue.max_jobs_kept)
 
-    @property
+    @cached_property
     def max_envelope_bytes(self) -> int:
         """How large a job may be with all its options."""
         given = self.queue.max_envelope_bytes
         message_bytes = self.queue.max_message_bytes
         return given or largest_envelope_bytes(message_bytes, self.max_image_bytes)
 
-    @property
+    @cached_property
     def allowed_models(self) -> AllowedModels:
         """Which models a job may name. A worker decides by it."""
         of_agents = dict.fromkeys([*self.models, self.llm.model])
