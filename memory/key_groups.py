@@ -1,6 +1,7 @@
 """Keys that belong together and to no session; each group has a hash tag."""
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 from memory.ids import encode_id
 
@@ -43,6 +44,7 @@ class QuotaKeys:
     usage_ids: str
 
     @classmethod
+    @cache
     def of(cls, prefix: str) -> "QuotaKeys":
         """Those under a prefix of keys."""
         return cls(*(f"{prefix}:{one.name}:{{quotas}}" for one in fields(cls)))

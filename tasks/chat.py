@@ -100,14 +100,15 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         given = {name: value for name, value in of_options.items() if value is not None}
         arguments = {**(kwargs or {}), **given}
         job = producer().checked(args or (), arguments)
-        if self.app.conf.task_always_eager:
+        is_eager = self.app.conf.task_always_eager
+        if is_eager:
             job = job.model_copy(update={"not_before": None})
         job_id = job.job_id(task_id)
         with sending(job.agent_id, job_id) as place:
             envelope = Envelope(job=job, publish=publish_options(options), trace=place)
             submission = producer().submission(envelope, job_id)
             producer().submit(submission)
-        if self.app.conf.task_always_eager:
+        if is_eager:
             work_off(submission)
         return JobResult(submission.job_id, app=self.app)
 

@@ -5,7 +5,7 @@ Where the server's clock was set back, the first of them moves all entries back 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from memory.redis.command import Command, LuaScript, ignore_corrupt
@@ -64,7 +64,7 @@ def timed(command: Command[T], note: Callable[[int], None]) -> Command[T]:
                 note(now_ms)
         return command.parse(reply)
 
-    return replace(command, parse=parse)
+    return command.read_by(parse)
 
 
 def size(due_key: str) -> Command[int]:

@@ -5,6 +5,7 @@ from memory import reset_redis_memory
 from tasks.process.app import app
 from tasks.process.configuration import load_settings
 from tasks.process.per_process import forget_all
+from tasks.process.publishing.straight import straight
 from tasks.process.services import producer_services
 from tasks.process.worker.services import worker_services
 
@@ -20,7 +21,9 @@ def read_settings_again() -> None:
     if worker is not None:
         worker.close()
     if producer is not None:
-        producer.memory.close()
+        producer.close()
+    if (publisher := straight.made) is not None:
+        publisher.close()
     forget_all()
     load_settings.cache_clear()
     reset_redis_memory()

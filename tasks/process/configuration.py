@@ -1,7 +1,7 @@
 """All settings of a process, read once and checked: what is wrong is one line, without a secret."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar, get_args
 
 from pydantic import SecretStr, ValidationError
@@ -14,7 +14,7 @@ from memory.address import ESCAPES, check_address, option_names
 from memory.lifetimes import UNTIL_ERASED_S
 from memory.quotas import job_records, owners
 from memory.quotas.job_records import Listed
-from memory.quotas.owners import Owner
+from memory.quotas.owners import Owner, Quota
 from tasks.errors import ConfigurationError
 from tasks.job.allowed_models import AllowedModels
 from tasks.job.envelope_size import largest_envelope_bytes
@@ -33,6 +33,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 EXAMPLE_URL = "such as redis://:password@host:6379/1"
 # docs/decisions.md, "Redis for results, Redis or RabbitMQ as broker".
+PLAIN_KINDS = ("redis", "rediss", "redis+socket")
 RESULT_KINDS = ("redis", "rediss", "sentinel", "redis+socket")
 BROKER_KINDS = (*RESULT_KINDS, "amqp", "amqps", "pyamqp")
 SOCKET = "redis+socket://"
@@ -43,7 +44,7 @@ OF_AMQP = {"connect_timeout", "heartbeat", "login_method"}
 WEEK_S = 7 * 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """All settings of a process, checked."""
 
@@ -54,7 +55,7 @@ class Settings:
     profiles: Profiles
     webhooks: WebhookSettings
 
-    @property
+    @cached_property
     def names(self) -> BrokerNames:
         """What queues, exchanges and results of this deployment are called."""
         return BrokerNames(self.memory.key_prefix)
@@ -65,6 +66,11 @@ class Settings:
         return _celery_url(self.memory, self.queue.broker_url, 1, BROKER)
 
     @property
+    def broker_redis_url(self) -> str | None:
+        """The address of the broker as redis-py has it; None where that is not one plain Redis."""
+        return _of_redis_py(self.broker_url) if _is_plain(self.broker_url) else None
+
+    @cached_property
     def is_rabbitmq(self) -> bool:
         """Whether the broker is RabbitMQ, and not Redis."""
         return _kind(self.broker_url) not in RESULT_KINDS
@@ -98,13 +104,14 @@ class Settings:
     @property
     def results_redis_url(self) -> str:
         """The address of the results as redis-py has it, which writes a Unix socket otherwise."""
-        url = self.result_backend
-        if not url.startswith(SOCKET):
-            return url
-        path, _, options = url.removeprefix(SOCKET).partition("?")
-        return f"unix://{path}?{options.replace('virtual_host=', 'db=')}"
+        return _of_redis_py(self.result_backend)
 
     @property
+    def plain_results_url(self) -> str | None:
+        """The same; None where that is not one plain Redis."""
+        return self.results_redis_url if _is_plain(self.result_backend) else None
+
+    @cached_property
     def max_image_bytes(self) -> int:
         """How large the images of one message may be, decoded: with base64 and the text beside
         them they must fit into one message of the history."""
@@ -125,10 +132,15 @@ class Settings:
         """Whom a job counts for, with their quotas: its agent; its user where users have one; the
         API key that it came with where that has one. Then its user by name, for usage."""
         agent = owners.agent(agent_id, self.profiles.of(agent_id).quota)
-        quota = self.queue.user_quota
+        quota = self.user_quota
         others = (None if user is None or not quota.is_set else owners.user(user, quota), key)
         named = () if user is None else (owners.named(user),)
         return (agent, *(other for other in others if other is not None), *named)
+
+    @cached_property
+    def user_quota(self) -> Quota:
+        """What each user may have."""
+        return self.queue.user_quota
 
     def listed(self, job: ChatJob) -> Listed:
         """How a job is listed, so that it is found."""
@@ -136,14 +148,14 @@ class Settings:
         names = job_records.names_of(job.agent_id, job.session_id, job.user, job.tags or ())
         return Listed(names, round(queue.jobs_kept_s * 1000), queue.max_jobs_kept)
 
-    @property
+    @cached_property
     def max_envelope_bytes(self) -> int:
         """How large a job may be with all its options."""
         given = self.queue.max_envelope_bytes
         message_bytes = self.queue.max_message_bytes
         return given or largest_envelope_bytes(message_bytes, self.max_image_bytes)
 
-    @property
+    @cached_property
     def allowed_models(self) -> AllowedModels:
         """Which models a job may name. A worker decides by it."""
         of_agents = dict.fromkeys([*self.models, self.llm.model])
@@ -244,6 +256,19 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
     except ValueError as exc:
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
     return plain_options(url, "REDIS_URL")
+
+
+def _is_plain(url: str) -> bool:
+    """Whether an address of Celery's is one Redis, and no Sentinels or several."""
+    return _kind(url) in PLAIN_KINDS and ";" not in url
+
+
+def _of_redis_py(url: str) -> str:
+    """An address of Celery's, as redis-py has it."""
+    if not url.startswith(SOCKET):
+        return url
+    path, _, options = url.removeprefix(SOCKET).partition("?")
+    return f"unix://{path}?{options.replace('virtual_host=', 'db=')}"
 
 
 def _check_address(url: str, name: str) -> None:

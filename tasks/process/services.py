@@ -9,7 +9,8 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from memory import Connection
+from memory import Connection, MemorySettings
+from memory.redis.announced import Announcements
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
@@ -31,6 +32,25 @@ class ProducerServices:
     def memory(self) -> Connection:
         """The blocking connection, for any thread."""
         return Connection(self.settings.memory)
+
+    @cached_property
+    def results(self) -> Announcements | None:
+        """What waits for results, where one plain Redis has them; for any thread."""
+        url, timeout_s = self.settings.plain_results_url, self.settings.memory.timeout_s
+        if url is None:
+            return None
+        return Announcements(MemorySettings(url=url, mode="single", timeout_s=timeout_s))
+
+    @cached_property
+    def results_url(self) -> str:
+        """Where Celery has results. Holds the password: never log it."""
+        return self.settings.results.url
+
+    def close(self) -> None:
+        """Close connections; the next use opens them anew."""
+        self.memory.close()
+        if self.results is not None:
+            self.results.close()
 
     @cached_property
     def archive(self) -> "Archive | None":

@@ -4,23 +4,26 @@ A wake-up carries no text of the conversation. It may be lost, doubled or late: 
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from celery import Celery
 from kombu.exceptions import BatchPublishError, OperationalError
-from kombu.messaging import Producer
 from pydantic import JsonValue
 
-from memory import CannotRead, JobToWake, NewerFormat, SessionKeys
+from memory import CannotRead, Command, JobToWake, NewerFormat, SessionKeys
 from memory.ids import is_id, shown_id
 from memory.priority import Priority
 from memory.quoting import quoted
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope, celery_options_of
-from tasks.job.priority import number_of, of_number
+from tasks.job.priority import of_number
+from tasks.process.app import app as griot_app
 from tasks.process.broker_names import PREFIX_HEADER
 from tasks.process.configuration import load_settings
+from tasks.process.publishing.message import Message, kombu_producer, queue_of, send
+from tasks.process.publishing.recorded import recorded
+from tasks.process.publishing.straight import straight
 from tasks.process.redis_clock import redis_clock
 from telemetry import tracing
 
@@ -35,16 +38,9 @@ PRIORITY_HEADER = "griot_priority"
 WAKEUP_HEADER = "griot_wakeup"
 """Header of a message whose loss costs seconds: its job lies in the mailbox."""
 
-# What Celery's message format takes by itself (celery.app.amqp.AMQP.as_task_v2 of 5.7.0); all other
-# options say how the message is sent.
-_MESSAGE_OPTIONS = frozenset(
-    {
-        "reply_to",
-        "shadow",
-        "stamped_headers",
-        "replaced_task_nesting",
-    }
-)
+_STRAIGHT_OPTIONS = CALLBACK_OPTIONS | {"queue"}
+_VARYING_HEADERS = frozenset({DUE_HEADER, tracing.PARENT, tracing.STATE})
+_ID, _ROOT, _SHOWN = "id", "root_id", "kwargsrepr"
 
 
 def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
@@ -152,87 +148,68 @@ def publish(
     gather subscriptions without end) and makes whatever task happens to publish the parent
     (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
-    with (
-        app.producer_or_acquire() as producer,
-        producer.connection._reraise_as_library_errors(),
-        tracing.at(trace or {}),
-    ):
-        _send(
-            app,
-            producer,
-            job_id,
-            kwargs,
-            options,
-            retries=retries,
-            countdown_s=countdown_s,
-            priority=priority,
-        )
+    if not retries and countdown_s is None:
+        command = _straight(app, job_id, kwargs, options, trace=trace, priority=priority)
+        if command is not None:
+            straight().send((command,))
+            return
+    headers = {**tracing.checked(trace), **wakeup_headers(countdown_s or 0.0, priority)}
+    if "message" in kwargs:
+        del headers[WAKEUP_HEADER]
+    said = Message(CHAT_TASK, job_id, kwargs, repr_of(kwargs), headers, priority)
+    with kombu_producer(app) as producer:
+        send(app, producer, said, options, retries=retries, countdown=countdown_s)
 
 
 def publish_together(
     app: Celery,
-    waiting: Iterable[tuple[str, Mapping[str, object], tracing.Carrier | None, Priority | None]],
+    waiting: Sequence[tuple[str, Mapping[str, object], tracing.Carrier | None, Priority | None]],
 ) -> None:
     """Publish the wake-ups of several jobs, by id with their arguments, in one round trip where the
     broker is Redis. Raises kombu's OperationalError or BatchPublishError, or RuntimeError: some of
     them may be out."""
-    with (
-        app.producer_or_acquire() as producer,
-        producer.connection._reraise_as_library_errors(),
-        producer.batch(),
-    ):
+    commands = []
+    for job_id, kwargs, trace, priority in waiting:
+        command = _straight(app, job_id, kwargs, {}, trace=trace, priority=priority)
+        if command is None:
+            break
+        commands.append(command)
+    else:
+        straight().send(commands)
+        return
+    with kombu_producer(app) as producer, producer.batch():
         for job_id, kwargs, trace, priority in waiting:
-            with tracing.at(trace or {}):
-                _send(app, producer, job_id, kwargs, {}, priority=priority)
+            headers = {**tracing.checked(trace), **wakeup_headers(priority=priority)}
+            said = Message(CHAT_TASK, job_id, kwargs, repr_of(kwargs), headers, priority)
+            send(app, producer, said, {})
 
 
-def _send(
+def _straight(
     app: Celery,
-    producer: Producer,
     job_id: str,
     kwargs: Mapping[str, object],
     options: Mapping[str, object],
     *,
-    retries: int = 0,
-    countdown_s: float | None = None,
-    priority: Priority | None = None,
-) -> None:
-    # What follows the job lies in its mailbox (docs/decisions.md, "One outbox").
-    names = options.keys() - CALLBACK_OPTIONS
-    of_message = {name: options[name] for name in _MESSAGE_OPTIONS & names}
-    of_sending = _placed({name: options[name] for name in names - _MESSAGE_OPTIONS}, priority)
-    message = app.amqp.create_task_message(
-        job_id,
-        CHAT_TASK,
-        (),
-        dict(kwargs),
-        retries=retries,
-        countdown=countdown_s,
-        argsrepr="()",
-        kwargsrepr=repr_of(kwargs),
-        **{"root_id": options.get("root_id") or job_id, **of_message},
-    )
-    given = of_sending.pop("headers", None)
-    headers = {**(given if isinstance(given, dict) else {}), **tracing.carrier()}
-    headers |= wakeup_headers(countdown_s or 0.0, priority)
-    if "message" in kwargs:
-        del headers[WAKEUP_HEADER]
-    app.amqp.send_task_message(producer, CHAT_TASK, message, **of_sending, headers=headers)
+    trace: tracing.Carrier | None,
+    priority: Priority | None,
+) -> Command[None] | None:
+    """The command that publishes a wake-up without Celery; None where Celery is to publish it."""
+    if app is not griot_app or not (options.keys() <= _STRAIGHT_OPTIONS) or "message" in kwargs:
+        return None
+    queue, root_id = queue_of(options), options.get("root_id") or job_id
+    headers = {**tracing.checked(trace), **wakeup_headers(priority=priority)}
+    varying = {name: headers[name] for name in _VARYING_HEADERS & headers.keys()}
+    values = {_ID: job_id, _ROOT: root_id, _SHOWN: repr_of(kwargs), **kwargs, **varying}
 
+    def make(marks: Mapping[str, str]) -> tuple[str, str] | None:
+        said = {name: marks[name] for name in kwargs}
+        own = {name: marks.get(name, value) for name, value in headers.items()}
+        marked = Message(CHAT_TASK, marks[_ID], said, marks[_SHOWN], own, priority)
+        placed = {"queue": queue, "root_id": marks[_ROOT]}
+        with kombu_producer(app) as producer:
+            return recorded(producer, lambda: send(app, producer, marked, placed))
 
-def _placed(of_sending: dict[str, object], priority: Priority | None) -> dict[str, object]:
-    """The same with the name that the queue has in this deployment, and the class's place in it."""
-    # An older version kept Celery's own among the options.
-    of_sending.pop("priority", None)
-    number = number_of(priority or Priority.NORMAL, is_rabbitmq=load_settings().is_rabbitmq)
-    place = {} if number is None else {"priority": number}
-    return {**of_sending, **place, "queue": queue_of(of_sending)}
-
-
-def queue_of(options: Mapping[str, object]) -> object:
-    """The queue of a job that was sent with these options, by its name in this deployment."""
-    names, queue = load_settings().names, options.get("queue")
-    return names.queue(queue) if isinstance(queue, str) else queue or names.chat
+    return straight().command((queue, priority), values, make)
 
 
 def wakeup_headers(countdown_s: float = 0.0, priority: Priority | None = None) -> dict[str, object]:

@@ -11,7 +11,7 @@ hardly room left; and the bounds hold but for the jobs that are being sent at th
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from memory import (
@@ -237,4 +237,4 @@ def _telling(command: Command[T], tell: Callable[[T], object]) -> Command[T]:
         tell(answer)
         return answer
 
-    return replace(command, parse=parse)
+    return command.read_by(parse)

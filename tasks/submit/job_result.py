@@ -8,12 +8,14 @@ from contextlib import suppress
 from typing import Literal, overload
 
 from celery.exceptions import TimeoutError as ResultTimeout
-from celery.result import AsyncResult
-from celery.states import PENDING
+from celery.result import AsyncResult, assert_will_not_block
+from celery.states import PENDING, READY_STATES
+from kombu.utils.compat import detect_environment
 
 from memory import CannotRead, MemoryServiceError, MemoryUnavailable, locate
 from memory.ids import shown_id
 from memory.mailbox import delayed
+from memory.redis.announced import AllWait
 from memory.redis.failures import translated
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import decrypted_result
@@ -28,6 +30,7 @@ LOOK_AGAIN_S = 1.0
 LOOKS_PER_QUESTION = 5
 SCHEDULED = "SCHEDULED"
 RESULTS = "the results' address"
+_PLAIN_OPTIONS = frozenset({"propagate"})
 
 
 class _ServerAway(ResultTimeout):  # type: ignore[misc]  # Celery ships no types
@@ -156,6 +159,7 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
 
     def _look(self, timeout_s: float, options: Mapping[str, object]) -> ChatResult | BaseException:
         """Celery's `get`. Raises _ServerAway in place of what it raises in an outage."""
+        self._await_plainly(timeout_s, options)
         errors = _errors_of(self.backend)
         caught: tuple[type[Exception], ...] = (*errors, RuntimeError)
         try:
@@ -171,6 +175,35 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
             self._begin_anew(has_given_up=reason is not exc)
             raise _ServerAway(str(away)) from exc
         return found
+
+    def _await_plainly(self, timeout_s: float, options: Mapping[str, object]) -> None:
+        """Have the result come where Celery's `get` finds it, if nothing but waiting is asked for.
+
+        Celery subscribes, looks and unsubscribes in three trips, and reads each of their answers
+        in a turn of its own. Raises ResultTimeout, _ServerAway, and RuntimeError within a task.
+        """
+        services = producer_services()
+        waiting, is_plain = services.results, options.keys() <= _PLAIN_OPTIONS
+        if waiting is None or not is_plain or self._cache or self.parent or self.ignored:
+            return
+        if getattr(self.backend, "url", None) != services.results_url or _is_green():
+            return
+        assert_will_not_block()
+        key = self.backend.get_key_for_task(self.id)
+        try:
+            meta = waiting.value(key, self._final, timeout_s=timeout_s)
+        except MemoryUnavailable as exc:
+            raise _ServerAway(str(exc)) from exc
+        except (AllWait, MemoryServiceError):
+            return  # Celery waits, or says why it cannot
+        if meta is None:
+            raise ResultTimeout("The operation timed out.")
+        self._maybe_set_cache(meta)
+
+    def _final(self, stored: bytes) -> dict[str, object] | None:
+        """What Celery has stored of a job that is over; None of one that goes on."""
+        meta: dict[str, object] = self.backend.decode(stored)
+        return meta if meta["status"] in READY_STATES else None
 
     def _begin_anew(self, *, has_given_up: bool) -> None:
         """Have the next look subscribe on a new connection: Celery counts this job among those that
@@ -199,6 +232,11 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
             return None
         keys, end = kept
         return outcome_of(keys, end.event).value
+
+
+def _is_green() -> bool:
+    """Whether greenlets wait here: thousands of them may share Celery's one connection."""
+    return bool(detect_environment() != "default")
 
 
 def _errors_of(backend: object) -> tuple[type[Exception], ...]:

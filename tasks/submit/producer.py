@@ -51,6 +51,7 @@ from webhooks.errors import BadAddress
 logger = logging.getLogger(__name__)
 
 _ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
+_NAMES = ("agent_id", "session_id", "message")
 
 
 class Producer:
@@ -93,14 +94,8 @@ class Producer:
     ) -> ChatJob:
         """The job that these arguments of `chat_task` describe; `clock` says the time instead of
         `now_s`, where nothing may block. Raises InvalidJob."""
-        try:
-            bound = _ARGUMENTS.bind(*args, **kwargs).arguments
-        except TypeError as exc:
-            raise InvalidJob(
-                f"chat_task(agent_id, session_id, message, **options): {exc}"
-            ) from None
         queue = self._settings.queue
-        named = {**bound.pop("options", {}), **bound}
+        named = _named(args, kwargs)
         if named.get("expires") is not None:
             # A moment needs no clock but to be bounded.
             is_moment = not isinstance(named["expires"], int | float)
@@ -243,6 +238,19 @@ class Producer:
                 owner=submission.intake.owner,
                 claim_ms=claim_ms,
             )
+
+
+def _named(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+    """The arguments of `chat_task` by name. Raises InvalidJob."""
+    named = {**dict(zip(_NAMES, args, strict=False)), **kwargs}
+    if len(args) > 3 or len(named) < len(args) + len(kwargs) or not named.keys() >= set(_NAMES):
+        # Python finds the words for it.
+        try:
+            _ARGUMENTS.bind(*args, **kwargs)
+        except TypeError as exc:
+            call = "chat_task(agent_id, session_id, message, **options)"
+            raise InvalidJob(f"{call}: {exc}") from None
+    return named
 
 
 def _delayed(intake: Intake, not_before: float) -> Intake:

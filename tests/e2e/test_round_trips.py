@@ -1,9 +1,11 @@
 """How often a job goes to Redis, counted on the wire: what its costs are made of."""
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from sandbox.ollama import OllamaStandIn
 from sandbox.proxy import Proxy
@@ -26,6 +28,17 @@ for _ in sys.stdin:
     print(job.id, flush=True)
 """
 
+FETCH = """
+import sys
+from tasks import chat_task
+for number in range(int(sys.argv[1])):
+    found = chat_task.AsyncResult(f"j{number}").get(timeout=20)["response"]
+    if number == 0:
+        print(found, flush=True)
+        sys.stdin.readline()
+print(found, flush=True)
+"""
+
 MANY = """
 from tasks import send_many
 jobs = [
@@ -46,6 +59,13 @@ def memory(valkey: ValkeyServer) -> Iterator[Proxy]:
 @pytest.fixture
 def broker(valkey: ValkeyServer) -> Iterator[Proxy]:
     """The way to the broker, which counts."""
+    with Proxy(valkey.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def results(valkey: ValkeyServer) -> Iterator[Proxy]:
+    """The way to the results, which counts."""
     with Proxy(valkey.port) as proxy:
         yield proxy
 
@@ -104,6 +124,27 @@ def test_a_producer_makes_one_round_trip_and_publishes(
         assert send(producer)
     assert memory.round_trips - before[0] == JOBS
     assert broker.round_trips == before[1]
+
+
+def test_a_result_takes_one_round_trip(
+    counted: GriotStack, results: Proxy, valkey: ValkeyServer
+) -> None:
+    """One that is there already; Celery makes three, and subscribes to it."""
+    for number in range(JOBS + 1):
+        said = {"status": "SUCCESS", "result": {"response": str(number)}, "children": []}
+        stored = json.dumps({**said, "task_id": f"j{number}", "traceback": None})
+        with redis.Redis.from_url(valkey.url(2)) as server:
+            server.set(f"celery-task-meta-j{number}", stored)
+    env = {**counted.env, "CELERY_RESULT_BACKEND": f"redis://127.0.0.1:{results.port}/2"}
+    with piped_python("-c", FETCH, str(JOBS + 1), env=env, cwd=counted.directory) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "0\n"  # it has opened a connection
+        before = results.round_trips
+        process.stdin.write("\n")
+        assert process.stdout.readline() == f"{JOBS}\n"
+        assert results.round_trips - before == JOBS
+        process.kill()
 
 
 def test_a_thousand_jobs_share_their_round_trips(

@@ -16,7 +16,8 @@ from memory import CannotRead, JobToWake, Priority, SessionKeys
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.process.wakeup import CHAT_TASK, queue_of, repr_of, wakeup_headers, wakeup_kwargs
+from tasks.process.publishing.message import queue_of
+from tasks.process.wakeup import CHAT_TASK, repr_of, wakeup_headers, wakeup_kwargs
 
 
 @dataclass(frozen=True, slots=True)

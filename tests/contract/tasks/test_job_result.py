@@ -8,9 +8,13 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 from celery.exceptions import TimeoutError as ResultTimeout
+from celery.result import denied_join_result
 
-from memory import MemoryUnavailable
+from memory import MemorySettings, MemoryUnavailable
+from memory.redis.announced import Announcements
 from sandbox.valkey import ValkeyServer
+from tasks.process.configuration import load_settings
+from tasks.process.services import ProducerServices
 from tasks.submit import job_result
 from tasks.submit.job_result import JobResult
 from tests.support.waiting import elapsed, wait_until
@@ -26,9 +30,17 @@ def server() -> Iterator[ValkeyServer]:
         yield running
 
 
-@pytest.fixture
-def celery(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Celery:
-    """A client whose retries are short."""
+@pytest.fixture(params=["in one trip", "by Celery"])
+def celery(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Celery:
+    """A client whose retries are short, in each way that a result comes."""
+    services = ProducerServices(load_settings())
+    vars(services)["results_url"] = server.url()
+    is_plain = request.param == "in one trip"
+    settings = MemorySettings(url=server.url(), timeout_s=GIVES_UP_S)
+    vars(services)["results"] = Announcements(settings) if is_plain else None
+    monkeypatch.setattr(job_result, "producer_services", lambda: services)
     # No mailbox belongs to these jobs.
     monkeypatch.setattr(job_result, "LOOKS_PER_QUESTION", 10**9)
     monkeypatch.setattr(job_result, "LOOK_AGAIN_S", 0.1)
@@ -54,11 +66,13 @@ class Waiting(threading.Thread):
             self.found.append(exc)
 
 
-def store(server: ValkeyServer, job_id: str) -> None:
+def store(
+    server: ValkeyServer, job_id: str, status: str = "SUCCESS", result: object = None
+) -> None:
     """The job has ended: its worker stores and announces that, as Celery does."""
     body = json.dumps({
-        "task_id": job_id, "status": "SUCCESS", "result": {"response": job_id},
-        "traceback": None, "children": [],
+        "task_id": job_id, "status": status, "traceback": None, "children": [],
+        "result": {"response": job_id} if result is None else result,
     })  # fmt: skip
     key = f"celery-task-meta-{job_id}"
     server.command("SET", key, body)
@@ -116,3 +130,37 @@ def test_a_result_cannot_be_deleted_while_the_server_is_away(
     store(server, "j5")
     JobResult("j5", app=celery).forget()
     assert server.command("EXISTS", "celery-task-meta-j5") == 0
+
+
+@pytest.mark.parametrize("propagate", [True, False])
+def test_a_failure_is_raised_or_returned(
+    server: ValkeyServer, celery: Celery, *, propagate: bool
+) -> None:
+    """As Celery does, with its class."""
+    error = {"exc_type": "ValueError", "exc_message": ["no"], "exc_module": "builtins"}
+    store(server, "j7", status="FAILURE", result=error)
+    job = JobResult("j7", app=celery)
+    if propagate:
+        with pytest.raises(ValueError, match="no"):
+            job.get(timeout=30)
+    else:
+        assert repr(job.get(timeout=30, propagate=False)) == "ValueError('no')"
+    assert job.state == "FAILURE"
+
+
+def test_a_job_that_goes_on_is_waited_for(server: ValkeyServer, celery: Celery) -> None:
+    """A result that says STARTED is none."""
+    store(server, "j8", status="STARTED", result={})
+    waiting = Waiting(celery, "j8")
+    waiting.start()
+    wait_until(elapsed(0.3), what="it has looked some times")
+    assert not waiting.found
+    store(server, "j8")
+    waiting.join(30)
+    assert waiting.found == [{"response": "j8"}]
+
+
+def test_no_task_waits_for_a_result(server: ValkeyServer, celery: Celery) -> None:
+    """Celery refuses that, before it waits."""
+    with denied_join_result(), pytest.raises(RuntimeError, match="within a task"):
+        JobResult("j9", app=celery).get(timeout=30)

@@ -1,0 +1,1 @@
+"""Publishing wake-ups without Celery, as the bytes that Celery would publish."""
