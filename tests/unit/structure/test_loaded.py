@@ -79,6 +79,27 @@ assert gc.isenabled() is {state == "enable"}"""
         loaded_by(code)
 
 
+def test_nobody_looks_through_what_a_producer_has_loaded() -> None:
+    """Neither while it is loaded nor right after it."""
+    loaded_by("""
+import gc
+young = []
+gc.callbacks.append(lambda phase, _: young.append(len(gc.get_objects(0))))
+import tasks
+begins = [[] for _ in range(2000)]
+assert max(young) < 5000, max(young)""")
+
+
+def test_a_producer_leaves_frozen_what_its_service_froze() -> None:
+    """A few of these objects go by themselves; none becomes one to look through again."""
+    loaded_by("""
+import gc, celery.app
+gc.freeze()
+frozen = gc.get_freeze_count()
+import tasks
+assert 0.9 * frozen < gc.get_freeze_count() <= frozen, (frozen, gc.get_freeze_count())""")
+
+
 def test_a_worker_knows_every_task_before_its_first_message() -> None:
     """What Celery loads at a worker's start registers them, with the body of the chat task."""
     code = "from tasks import app\napp.loader.import_default_modules()"

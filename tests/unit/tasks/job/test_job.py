@@ -380,6 +380,9 @@ def test_a_request_tells_its_size() -> None:
         ({"think": 3}, 'think: must be True, False or a level such as "low" or "high"'),
         ({"tags": ["two words"]}, SAID_OF_TAGS),
         ({"tags": ["a"] * 9}, SAID_OF_TAGS),
+        ({"tags": [""]}, SAID_OF_TAGS),
+        ({"tags": ["é" * 65]}, SAID_OF_TAGS),
+        ({"tags": ["a\n"]}, SAID_OF_TAGS),
     ],
 )
 def test_what_may_be_several_things_is_said_as_a_whole(
