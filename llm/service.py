@@ -13,20 +13,21 @@ import orjson
 from llm.context.blocking_limits import BlockingContextLimits
 from llm.context.limits import LOOKUP_TIMEOUT_S
 from llm.errors import LLMError, OllamaUnreachableError
-from llm.http.connection import (
-    HEALTH_TIMEOUT_S,
+from llm.http.blocking import (
+    BLOCKING_ERRORS,
     beginning_of,
     http_timeout,
+    lost_call,
     read_to_end,
     refusal_of,
     sync_http_client,
 )
+from llm.http.connection import HEALTH_TIMEOUT_S
 from llm.http.dialect import DIALECTS, OLLAMA, OPENAI, Reader
 from llm.http.embedding import check_size
 from llm.servers.blocking_warmth import BlockingWarmth
 from llm.settings import LLMSettings, read_settings
 from llm.wire import error_map
-from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection
 from llm.wire.models import Loaded, ModelDetails, read_details
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest, Message
@@ -249,8 +250,8 @@ class LLMService:
                 if reader is not None and reader.is_done:
                     read_to_end(response, raw)
                     break
-        except TRANSPORT_ERRORS as exc:
-            raise lost_connection(
+        except BLOCKING_ERRORS as exc:
+            raise lost_call(
                 exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
             ) from exc
         finally:

@@ -6,7 +6,7 @@ YOUNG = 10_000
 """Objects that are made before the collector looks at the young ones; Python 3.11 says 700."""
 
 
-STARTING = 50_000
+STARTING = 200_000
 """The same while a process loads its modules: they are no garbage, and looking at them time and
 again was a sixth of the CPU of a worker's start."""
 

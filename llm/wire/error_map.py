@@ -1,11 +1,12 @@
-"""Where foreign errors become our own: HTTP statuses, error lines, httpx and aiohttp exceptions.
+"""Where foreign errors become our own: HTTP statuses, error lines, exceptions of the transport.
 
 What the words of a refusal mean is in refusals.py; here they become an error with a message, and
 statuses whose text says nothing get theirs.
 """
 
+from enum import Enum, auto
+
 import aiohttp
-import httpx
 import orjson
 
 from llm.errors import (
@@ -39,14 +40,26 @@ from llm.wire.timeouts import Timeouts
 MAX_ERROR_BODY_BYTES = 64 * 1024
 """As much of an error's body as is read; Ollama's longest are under 1 KiB."""
 
-TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
-"""What a call by httpx or aiohttp can raise; `lost_connection` turns each into an LLMError."""
+TRANSPORT_ERRORS = (aiohttp.ClientError, OSError)
+"""What a call by aiohttp can raise; `lost_connection` turns each into an LLMError."""
 
 KILLED = "signal: killed"
 """In the message of a runner's death: the kernel did it, or somebody by hand."""
 
 MAX_RETRY_AFTER_S = 3600.0
 """A longer Retry-After counts as this."""
+
+
+class Loss(Enum):
+    """How a connection failed."""
+
+    NO_PLACE = auto()
+    """All that we keep are in use."""
+    NOT_ACCEPTED = auto()
+    REFUSED = auto()
+    SILENCE = auto()
+    NONSENSE = auto()
+    CUT = auto()
 
 
 def refused(
@@ -80,21 +93,34 @@ def error_line(error: object, *, model: str, base_url: str) -> LLMError:
 def lost_connection(
     exc: Exception, *, replying: bool, base_url: str, timeouts: Timeouts
 ) -> LLMError:
-    """The error that an exception of the transport means; raise it `from exc`. Pure.
+    """The error that an exception of TRANSPORT_ERRORS means; raise it `from exc`. Pure.
 
     `replying` says whether the head of the reply had been read.
     """
-    if isinstance(exc, httpx.PoolTimeout):
+    loss = next((loss for kind, loss in _LOSSES if isinstance(exc, kind)), Loss.CUT)
+    return error_of(loss, replying=replying, base_url=base_url, timeouts=timeouts)
+
+
+_LOSSES = (
+    (aiohttp.ClientResponseError, Loss.NONSENSE),
+    (aiohttp.ServerTimeoutError, Loss.NOT_ACCEPTED),
+    (aiohttp.ClientConnectorError, Loss.REFUSED),
+)
+
+
+def error_of(loss: Loss, *, replying: bool, base_url: str, timeouts: Timeouts) -> LLMError:
+    """The error for a connection that failed so. Pure."""
+    if loss is Loss.NO_PLACE:
         return OllamaBusyError(f"all our connections to {named(base_url)} are in use")
-    if isinstance(exc, httpx.DecodingError | aiohttp.ClientResponseError):
+    if loss is Loss.NONSENSE:
         return InvalidReplyError(f"what listens at {base_url} does not answer like Ollama")
-    if isinstance(exc, httpx.ReadTimeout):
+    if loss is Loss.SILENCE:
         return idle_timeout(timeouts) if replying else first_token_timeout(timeouts)
     if replying:
         return StreamCutError(
             f"the reply of {named(base_url)} was cut off: the server stopped, or the network failed"
         )
-    return _no_connection(exc, base_url, timeouts)
+    return _no_connection(loss, base_url, timeouts)
 
 
 def first_token_timeout(timeouts: Timeouts) -> FirstTokenTimeoutError:
@@ -131,13 +157,13 @@ def cannot(model: str, ability: str) -> UnsupportedError:
     return error
 
 
-def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMError:
-    if isinstance(exc, httpx.ConnectTimeout | aiohttp.ServerTimeoutError):
+def _no_connection(loss: Loss, base_url: str, timeouts: Timeouts) -> LLMError:
+    if loss is Loss.NOT_ACCEPTED:
         return OllamaUnreachableError(
             f"{named(base_url)} does not accept a connection within "
             f"{timeouts.connect_s:g} s: is it running, and is OLLAMA_BASE_URL right?"
         )
-    if isinstance(exc, httpx.ConnectError | aiohttp.ClientConnectorError):
+    if loss is Loss.REFUSED:
         return OllamaUnreachableError(
             f"{named(base_url)} does not answer: is it running (`ollama serve`), "
             "and is OLLAMA_BASE_URL right?"

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from llm import errors
+from llm.http.blocking import lost_call
 from llm.wire.error_map import lost_connection, refused
 from llm.wire.timeouts import Timeouts
 
@@ -17,6 +18,12 @@ OVERFLOW = (
     '(4096 tokens), try increasing it","type":"exceed_context_size_error",'
     '"n_prompt_tokens":5000,"n_ctx":4096}}'
 )
+
+
+def lost(exc: Exception, *, replying: bool, base_url: str, timeouts: Timeouts) -> errors.LLMError:
+    """By the client whose exception it is."""
+    ours = lost_call if isinstance(exc, httpx.HTTPError) else lost_connection
+    return ours(exc, replying=replying, base_url=base_url, timeouts=timeouts)
 
 
 def error_for(status: int, text: str) -> errors.LLMError:
@@ -128,6 +135,8 @@ LIMITS = Timeouts(connect_s=1, first_token_s=2, idle_s=3, total_s=4)
         (httpx.RemoteProtocolError("x"), True, errors.StreamCutError),
         (httpx.ConnectTimeout("x"), True, errors.StreamCutError),
         (aiohttp.ServerDisconnectedError(), True, errors.StreamCutError),
+        (aiohttp.ConnectionTimeoutError(), False, errors.OllamaUnreachableError),
+        (aiohttp.ClientPayloadError(), True, errors.StreamCutError),
         (httpx.DecodingError("x"), False, errors.InvalidReplyError),
     ],
 )
@@ -135,7 +144,7 @@ def test_each_failure_of_the_transport_has_its_error(
     exc: Exception, replying: bool, kind: type[errors.LLMError]
 ) -> None:
     """What it means depends on whether the reply had begun."""
-    error = lost_connection(exc, replying=replying, base_url=URL, timeouts=LIMITS)
+    error = lost(exc, replying=replying, base_url=URL, timeouts=LIMITS)
     assert type(error) is kind
 
 
@@ -143,17 +152,14 @@ def test_a_refused_connection_is_an_error_of_its_own() -> None:
     """Nothing listens there: httpx and aiohttp say so, each in its own way."""
     refusal = aiohttp.ClientConnectorError(None, OSError(111, "refused"))  # type: ignore[arg-type]  # no key needed
     for exc in (httpx.ConnectError("x"), refusal):
-        error = lost_connection(exc, replying=False, base_url=URL, timeouts=LIMITS)
+        error = lost(exc, replying=False, base_url=URL, timeouts=LIMITS)
         assert "does not answer: is it running" in str(error)
 
 
 def test_a_lost_connection_is_another_error_than_one_never_made() -> None:
     """The one brings the question whether the server is away, the other answers it."""
-    lost, never = aiohttp.ServerDisconnectedError(), aiohttp.ConnectionTimeoutError()
-    texts = [
-        str(lost_connection(exc, replying=False, base_url=URL, timeouts=LIMITS))
-        for exc in (lost, never)
-    ]
+    cut, never = aiohttp.ServerDisconnectedError(), aiohttp.ConnectionTimeoutError()
+    texts = [str(lost(exc, replying=False, base_url=URL, timeouts=LIMITS)) for exc in (cut, never)]
     assert "closed the connection" in texts[0]
     assert "within 1 s" in texts[1]
 
@@ -199,7 +205,7 @@ def test_what_no_request_can_have_caused_is_an_outage(
 def test_a_server_that_is_not_there_is_an_outage_and_a_cut_reply_alone_is_none() -> None:
     """What has begun may have ended by the request's own fault: its server's health decides."""
     gone, cut = (
-        lost_connection(httpx.ConnectError("x"), replying=replying, base_url=URL, timeouts=LIMITS)
+        lost(httpx.ConnectError("x"), replying=replying, base_url=URL, timeouts=LIMITS)
         for replying in (False, True)
     )
     assert (gone.is_outage, cut.is_outage) == (True, False)

@@ -113,7 +113,14 @@ def test_a_worker_loads_no_gateway_and_no_command_line_of_ours() -> None:
     code += "\nimport gc\nassert gc.get_threshold()[0] == worker.heap.STARTING"
     loaded = loaded_by(code)
     begins = (*OF_THE_GATEWAY[:3], "rich", "prompt_toolkit", "matplotlib", "plotext")
-    begins += ("flower", "sandbox", "worker.cli", "worker.traces.sdk", "opentelemetry.exporter")
+    begins += (
+        "flower",
+        "httpx",
+        "sandbox",
+        "worker.cli",
+        "worker.traces.sdk",
+        "opentelemetry.exporter",
+    )
     found = {one for one in loaded for name in begins if one == name or one.startswith(f"{name}.")}
     assert found == set()
     assert len(loaded) <= MOST_OF_A_WORKER
