@@ -89,6 +89,11 @@ WHY_WAIT = Row(
             quantile(0.95, "griot_handover_seconds"),
             hint="Long: the broker is slow, or no worker has a place free.",
         ),
+        chart(
+            *("Paused by operators", "short"),
+            read("griot_pauses", "kind"),
+            hint="Its jobs wait until it is resumed, or its pause ends: `griot pause` shows which.",
+        ),
     ),
 )
 

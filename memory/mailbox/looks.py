@@ -57,6 +57,11 @@ def stored(keys: SessionKeys, job_id: str) -> Command[JobToWake | None]:
     return Command(read, ("HGET", keys.jobs, job_id))
 
 
+def are_any(keys: SessionKeys) -> Command[int]:
+    """1 where a session has jobs that wait or run, else 0."""
+    return Command(integer, ("EXISTS", keys.queue))
+
+
 def asked_meanwhile(
     keys: SessionKeys, job_id: str, acquired: Acquired
 ) -> Command[JobToWake | None]:

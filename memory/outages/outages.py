@@ -22,7 +22,7 @@ from memory.key_groups import OutageKeys
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import OUTAGE_TTL_MS
 from memory.priority import Priority
-from memory.records.index import Entry, forget, newest, touch_index
+from memory.records.index import Entry, forget, newest, oldest, touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, code_and_rest, integer, raw, text, unexpected_reply
 
@@ -36,6 +36,8 @@ UNWATCHED_MS = 30_000
 FIRST_BATCH, FIRST_OF_MODEL, MOST_AT_ONCE = 16, 2, 512
 QUIET_MS, QUIET_OF_MODEL_MS = 5000, 60_000
 """How long a server must have answered before its outage is over: it may be going up and down."""
+LOOKED_THROUGH = 100
+"""So many that wait are looked through at once for those whose jobs have ended."""
 MAX_SERVERS = 2000
 PAUSED = "paused"
 """Stands in the place of a server's address where sessions wait for what is paused."""
@@ -210,6 +212,10 @@ class Outage:
     def waiting(self) -> Command[int]:
         """How many sessions wait."""
         return Command(integer, ("ZCARD", self.keys.parked))
+
+    def parked(self, *, skip: int) -> Command[list[Entry]]:
+        """Some of those that wait, behind the first `skip` of them."""
+        return oldest(self.keys.parked, skip=skip, limit=LOOKED_THROUGH)
 
     def session(self, entry: Entry) -> SessionKeys | None:
         """The session that a parked entry names; None where another program has written it."""

@@ -17,8 +17,9 @@ from memory import (
     servers_away,
 )
 from memory.ids import shown_id
+from memory.mailbox import looks
 from memory.mailbox.due import IDLE_MS
-from memory.outages.outages import NotedLook
+from memory.outages.outages import LOOKED_THROUGH, NotedLook
 from memory.quoting import quoted
 from memory.records.index import Entry
 from tasks.process.head_waker import HeadWaker
@@ -46,6 +47,8 @@ class OutageSweep:
         self._fleet = fleet
         self._outages = outages
         self._waker = waker
+        self._looked_through: dict[str, int] = {}
+        """How many of those that wait for each have been looked through, from the first on."""
 
     async def run(self) -> None:
         """Look once at each server that is away. Raises MemoryServiceError."""
@@ -81,6 +84,8 @@ class OutageSweep:
         answers = not is_ours or await self._is_back(outage)
         noted = await self._memory.run(outage.note_look(answers=answers))
         await self._follow_up(outage, noted)
+        if noted.outcome is NotedOutcome.AWAY:
+            await self._take_off_ended(outage)
         if noted.outcome in (NotedOutcome.NONE, NotedOutcome.OVER):
             return None
         return noted.outcome is NotedOutcome.AWAY
@@ -105,6 +110,18 @@ class OutageSweep:
         if noted.to_wake:
             await asyncio.gather(*(self._wake(outage, entry) for entry in noted.to_wake))
             await self._memory.run(outage.take_off(noted.to_wake))
+
+    async def _take_off_ended(self, outage: Outage) -> None:
+        """Take off some of those whose jobs have ended meanwhile: nobody waits there any more."""
+        skip = self._looked_through.pop(outage.name, 0)
+        found = await self._memory.run(outage.parked(skip=skip))
+        named = [(entry, keys) for entry in found if (keys := outage.session(entry)) is not None]
+        counts = await self._memory.run_each([looks.are_any(keys) for _, keys in named])
+        ended = [entry for (entry, _), any_jobs in zip(named, counts, strict=True) if not any_jobs]
+        if ended:
+            await self._memory.run(outage.take_off(ended))
+        if len(found) == LOOKED_THROUGH:
+            self._looked_through[outage.name] = skip + len(found) - len(ended)
 
     async def _wake(self, outage: Outage, entry: Entry) -> None:
         keys = outage.session(entry)

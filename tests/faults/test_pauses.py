@@ -141,6 +141,10 @@ def test_a_cancel_works_at_once_and_what_expires_expires(rig: Rig) -> None:
     with pytest.raises(JobExpired):
         late.get(timeout=scaled(20))
     assert rig.ollama.stats.requests == calls
+    wait_until(
+        lambda: is_left_by_all(rig, "all"), what="nobody waits any more, though it is paused"
+    )
+    assert paused()
 
 
 def test_a_pause_outlives_every_worker(rig: Rig, workers: list[ServerProcess]) -> None:

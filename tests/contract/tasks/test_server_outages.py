@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from llm import ChatRequest, Fleet, LLMSettings, StreamCutError
-from memory import AsyncConnection, Keyspace
+from memory import AsyncConnection, Command, Keyspace, Outage
+from memory.outages import outages as outages_module
+from memory.redis.replies import nothing
 from sandbox.ollama import OllamaStandIn
+from tasks.beat.outage_sweep import OutageSweep
 from tasks.process.waiting.outages import Outages
 from tests.support.memory_fixtures import Backend
 
@@ -42,3 +46,26 @@ async def test_a_call_that_broke_off_met_the_outage_that_another_worker_saw(
                     async for _ in records:
                         pass
     assert caught.value.is_outage is of_ours
+
+
+async def test_who_has_no_job_any_more_waits_for_nothing(
+    memory: AsyncConnection, real_backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that wait are looked through, some with each look; who has a job stays in its place."""
+    monkeypatch.setattr(outages_module, "LOOK_PAUSE_MS", 0)
+    keyspace = Keyspace(real_backend.prefix)
+    outage = Outage.of_pause(keyspace, "all")
+    for number in range(250):
+        keys = keyspace.session("a", f"s{number:03}")
+        await memory.run(outage.park(keys, is_first=True, place_us=number + 1))
+        if number % 2:
+            await memory.run(Command(nothing, ("ZADD", keys.queue, number, "j")))
+    await memory.run(outage.note())
+    others = Mock()
+    others.pauses.read = AsyncMock()
+    sweep = OutageSweep(memory, keyspace, Mock(), others, Mock())
+    for _ in range(3):
+        await sweep.run()
+    left = await memory.run(outage.parked(skip=0))
+    assert await memory.run(outage.waiting()) == 125
+    assert [entry.member for entry in left] == [f"a:s{n:03}" for n in range(1, 200, 2)]

@@ -65,7 +65,8 @@ def send_command(
 
     Ctrl-C stops the sending; what is sent is answered all the same. The same command goes on where
     it stopped, also after a crash: a line's job keeps its id for a week, so nothing is asked twice.
-    Exit code 1 where a job failed or was refused.
+    Exit code 1 where a job failed or was refused, or where its result cannot be read here, which is
+    of a newer Griot or needs another key: the next run asks for that again.
 
     \b
     Example:

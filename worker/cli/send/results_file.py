@@ -8,7 +8,8 @@ import orjson
 from worker.cli.group import CommandFailed
 
 FINAL = frozenset({"done", "failed", "cancelled", "erased"})
-"""Of these a job has nothing more to come; what was refused is sent again."""
+"""Of these a job has nothing more to come; what was refused is sent again, and what was unreadable
+here is asked for again."""
 BEGIN = b'{"line":'
 """How each line of ours begins."""
 

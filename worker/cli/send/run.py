@@ -103,6 +103,9 @@ class Run:
             last = await self._last_event(line.job_id)
             while last is not None and last.type is EventType.MERGED:
                 last = await self._last_event(str(last.data["into"]))
+        except CannotRead as exc:
+            # It has an end, which another run can read: with a newer Griot, or with the key.
+            self._note(line, "unreadable", {"error": str(exc)})
         except OF_ONE as exc:
             self._note(line, "failed", {"error": str(exc)})
         else:
