@@ -55,7 +55,7 @@ def stuck_s(rig: Rig, sender: Sender) -> float:
     ("by_ms", "is_killed_first"),
     [
         pytest.param(-HOUR_MS, False, id="back, kill"),
-        pytest.param(HOUR_MS, True, id="kill, forward"),
+        pytest.param(HOUR_MS, True, id="kill, forward", marks=pytest.mark.slow),
         pytest.param(-HOUR_MS, True, id="kill, back", marks=pytest.mark.slow),
         pytest.param(HOUR_MS, False, id="forward, kill", marks=pytest.mark.slow),
     ],

@@ -16,6 +16,8 @@ POOLS = {"threads": "8", "processes": "3", "solo": "1"}
 SHOWN = {"threads": "thread", "processes": "prefork", "solo": "solo"}
 JOBS, SESSIONS = 4, 4
 
+pytestmark = pytest.mark.slow
+
 
 def _start_all(rig: Rig) -> list[ServerProcess]:
     """A worker of each pool, with a queue of its own."""

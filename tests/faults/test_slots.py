@@ -72,6 +72,7 @@ def test_many_jobs_never_exceed_the_limit(rig: Rig) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_workers_slots_are_free_when_its_lease_ends(rig: Rig) -> None:
     """kill -9 of two of four workers in the middle of many jobs."""
     rig.ollama.reset()

@@ -17,7 +17,10 @@ tools = ["tests.support.tool_functions.book_seat"]
 """
 
 
-@pytest.mark.parametrize("point", [CrashPoint.TOOLS_DONE, CrashPoint.BEFORE_COMMIT])
+@pytest.mark.parametrize(
+    "point",
+    [CrashPoint.TOOLS_DONE, pytest.param(CrashPoint.BEFORE_COMMIT, marks=pytest.mark.slow)],
+)
 def test_a_worker_dies_after_it_has_run_a_tool(rig: Rig, tmp_path: Path, point: CrashPoint) -> None:
     """The tool runs again, under the same job and a higher attempt; the history has one turn."""
     profiles, bookings = tmp_path / "profiles.toml", tmp_path / "bookings"

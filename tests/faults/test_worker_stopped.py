@@ -67,7 +67,13 @@ def test_a_stopping_worker_that_is_told_to_hurry(
     assert [job.get(timeout=scaled(5))["attempt"] for job in sent] == [1, 1]
 
 
-@pytest.mark.parametrize("is_late", [False, True], ids=["other still runs", "other is done"])
+@pytest.mark.parametrize(
+    "is_late",
+    [
+        pytest.param(False, id="other still runs"),
+        pytest.param(True, id="other is done", marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_that_slept_past_its_lease(
     rig: Rig, steady: ServerProcess, sender: Sender, is_late: bool
 ) -> None:

@@ -205,7 +205,9 @@ def far(far_worker: Far) -> Iterator[Far]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("round_trip_ms", [50, effort(200, long=500)])
+@pytest.mark.parametrize(
+    "round_trip_ms", [pytest.param(50, marks=pytest.mark.slow), effort(200, long=500)]
+)
 def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) -> None:
     """Slower, and correct: no lease is lost to the distance."""
     far.proxy.latency_s = round_trip_ms / 2000

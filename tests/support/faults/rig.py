@@ -82,11 +82,6 @@ def armed(point: CrashPoint, passage: int = 1) -> dict[str, str]:
     return {VARIABLE: f"{point.value}:{passage}", SWITCH: BY_TESTS}
 
 
-def counted(sender: Sender) -> list[tuple[str, int]]:
-    """How many jobs each session has been sent."""
-    return [(session_id, len(sent)) for session_id, sent in sender.jobs.items()]
-
-
 @dataclass
 class Rig:
     """One Redis, one stand-in for Ollama, and any number of processes."""
@@ -223,21 +218,17 @@ class Rig:
     def is_drained(self, sender: Sender, jobs: list[tuple[str, int]] | None = None) -> bool:
         """Whether every job of `sender` is done. False while Redis does not answer.
 
-        `jobs` are those of the sessions (id, jobs) that were not done at the last look.
+        `jobs`: of the sessions (id, jobs) that were not done at the last look.
         """
         try:
-            return is_drained(
-                self.observer,
-                self.keyspace,
-                sender.agent_id,
-                counted(sender) if jobs is None else jobs,
-            )
+            left = sender.counts() if jobs is None else jobs
+            return is_drained(self.observer, self.keyspace, sender.agent_id, left)
         except (redis.ConnectionError, redis.TimeoutError):
             return False
 
     def wait_drained(self, sender: Sender, *, timeout_s: float = 15.0) -> None:
         """I10: every job of `sender` is done in time."""
-        jobs = counted(sender)
+        jobs = sender.counts()
         wait_until(
             lambda: self.is_drained(sender, jobs), timeout_s=timeout_s, what="every job is done"
         )

@@ -67,6 +67,10 @@ class Sender:
 
         wait_until(is_accepted, timeout_s=timeout_s, what="the job is accepted")
 
+    def counts(self) -> list[tuple[str, int]]:
+        """The sessions, and how many jobs each has been sent."""
+        return [(session_id, len(sent)) for session_id, sent in self.jobs.items()]
+
     def note(self, session_id: str, job_id: str, message: str) -> None:
         """Remember a job that was sent by other means."""
         self.jobs[session_id].append(SentJob(job_id, message))
