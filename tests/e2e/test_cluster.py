@@ -104,6 +104,8 @@ PAUSED = """
 import json, time
 from tasks import chat_task, find_jobs, follow_job, pause, paused, resume, send_many, usage
 
+pytestmark = pytest.mark.slow
+
 def states():
     return {one.state for one in find_jobs(tag="import-7").jobs}
 

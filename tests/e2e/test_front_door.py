@@ -44,6 +44,7 @@ def test_ctrl_c_ends_it_without_a_traceback(
     assert griot.returncode == -signal.SIGINT
 
 
+@pytest.mark.slow
 def test_ctrl_c_that_is_meant_for_others_does_not_end_it(
     loading: Callable[[str], "subprocess.Popen[str]"],
 ) -> None:

@@ -14,7 +14,12 @@ from tests.support.waiting import wait_until
 # Celery 5.7.0 takes `-P prefork` for nothing said (worker/options.py).
 @pytest.mark.parametrize(
     ("pool", "shown"),
-    [("threads", "thread"), ("processes", "prefork"), ("prefork", "prefork"), ("solo", "solo")],
+    [
+        ("processes", "prefork"),
+        ("solo", "solo"),
+        pytest.param("threads", "thread", marks=pytest.mark.slow),
+        pytest.param("prefork", "prefork", marks=pytest.mark.slow),
+    ],
 )
 def test_a_conversation_under_another_pool(stack: GriotStack, pool: str, shown: str) -> None:
     """Order, memory and results are those of our own pool."""
@@ -33,7 +38,11 @@ def test_a_conversation_under_another_pool(stack: GriotStack, pool: str, shown: 
     assert worker.stop() == 0, worker.log_tail()
 
 
-@pytest.mark.parametrize("is_autoscaled", [True, False], ids=["autoscale", "pool_grow"])
+@pytest.mark.parametrize(
+    "is_autoscaled",
+    [pytest.param(True, marks=pytest.mark.slow), False],
+    ids=["autoscale", "pool_grow"],
+)
 def test_a_pool_of_ours_that_changes_its_size(stack: GriotStack, is_autoscaled: bool) -> None:
     """By itself or by remote control; each job is answered, no message is put aside."""
     name = f"resized-{is_autoscaled:d}"

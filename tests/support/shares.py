@@ -1,7 +1,8 @@
 """Which of xdist's processes runs what: one for each core the unit and contract tests, the others
 the rest.
 
-A process has to collect what it may be given, and most of the items are the short ones'. With
+A process has to collect what it may be given, and most of the items are the short ones'. What
+imports LangChain is collected by one of the others alone: that takes a second of a core. With
 TESTS_SHARES=1 none of the processes collects all (`make test` does that for the whole suite).
 """
 
@@ -15,7 +16,14 @@ from xdist.workermanage import WorkerController
 
 VARIABLE = "TESTS_SHARES"
 SHORT = ("tests/unit", "tests/contract")
-OF_SHORT, OF_REST = "short", "rest"
+DEAR = (
+    "tests/e2e/gateway/test_embeddings.py",
+    "tests/e2e/gateway/test_frameworks.py",
+    "tests/e2e/test_langchain_standard.py",
+    "tests/e2e/test_ollama_clients.py",
+)
+"""All that import LangChain."""
+OF_SHORT, OF_REST, OF_REST_AND_DEAR = "short", "rest", "rest and dear"
 PER_CORE = 5
 """Processes of tests, of which one is for the short ones."""
 
@@ -30,7 +38,10 @@ def share_of(number: int, processes: int) -> str:
     has crashed."""
     if processes < 2 or number >= processes:
         return ""
-    return OF_SHORT if number < max(1, processes // PER_CORE) else OF_REST
+    short = max(1, processes // PER_CORE)
+    if number < short:
+        return OF_SHORT
+    return OF_REST_AND_DEAR if number == short else OF_REST
 
 
 def is_of_other(path: Path, root: Path, share: str) -> bool:
@@ -39,7 +50,7 @@ def is_of_other(path: Path, root: Path, share: str) -> bool:
     if not share or where in (".", "tests", "tests/__init__.py", "tests/conftest.py"):
         return False
     is_short = any(where == one or where.startswith(f"{one}/") for one in SHORT)
-    return is_short != (share == OF_SHORT)
+    return is_short != (share == OF_SHORT) or (where in DEAR and share == OF_REST)
 
 
 class SharedScheduling(LoadFileScheduling):

@@ -1,5 +1,6 @@
 """Which process of tests runs what, and that nothing is left out."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -7,7 +8,7 @@ from typing import cast
 import pytest
 from xdist.workermanage import WorkerController
 
-from tests.support.shares import SharedScheduling, is_of_other, share_of
+from tests.support.shares import DEAR, SharedScheduling, is_of_other, share_of
 
 ROOT = Path("/repository")
 SHORT, REST = ["tests/unit/a.py::t", "tests/contract/b.py::t"], ["tests/e2e/c.py::t"]
@@ -48,8 +49,28 @@ def _scheduling(*collections: list[str]) -> tuple[SharedScheduling, list[Node]]:
 def test_each_file_has_a_process(processes: int) -> None:
     """With any number of processes some one collects it."""
     shares = {share_of(number, processes) for number in range(processes)}
-    for path in ("tests/unit/a.py", "tests/contract", "tests/e2e/c.py", "tests/test_x.py"):
+    for path in ("tests/unit/a.py", "tests/contract", "tests/e2e/c.py", "tests/test_x.py", *DEAR):
         assert any(not is_of_other(ROOT / path, ROOT, share) for share in shares), path
+
+
+@pytest.mark.parametrize("path", DEAR)
+def test_one_process_alone_collects_what_is_dear_to_import(path: str) -> None:
+    """So that the others need not import LangChain; all that do so are listed."""
+    others = [is_of_other(ROOT / path, ROOT, share_of(number, 10)) for number in range(10)]
+    assert others.count(False) == 1
+    assert (Path(__file__).parents[2] / path).exists()
+
+
+def test_all_that_import_langchain_are_listed() -> None:
+    """Each of the others would import it in each process."""
+    here = Path(__file__).parents[2]
+    files = (file for part in ("e2e", "faults") for file in (here / "tests" / part).rglob("*.py"))
+    found = {
+        file.relative_to(here).as_posix()
+        for file in files
+        if re.search(r"^(from|import) langchain", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert found == set(DEAR)
 
 
 def test_a_new_process_takes_the_place_of_any() -> None:

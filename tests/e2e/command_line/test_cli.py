@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,24 +150,39 @@ def test_sessions_and_stats_tell_what_is_there() -> None:
     assert json.loads(griot("stats", "--history", "5", "--json").stdout) == []
 
 
-def test_charts_are_drawn_of_snapshots(tmp_path: Path) -> None:
-    """In the terminal and as a picture; without any snapshot the command says who takes them."""
-    file = tmp_path / "day.png"
+def test_charts_are_drawn_of_snapshots() -> None:
+    """Without any snapshot the command says who takes them."""
     none = griot("stats", "--plot")
     assert none.exit_code == 1
     assert "MEMORY_STATS_EVERY" in none.stderr
-    services = producer_services()
-    for _ in range(2):
-        record_stats(services.memory, services.keyspace, keep=10)
-    drawn = griot("stats", "--plot", "--png", str(file))
+    with snapshots():
+        drawn = griot("stats", "--plot")
     assert drawn.exit_code == 0, drawn.output
     assert "Memory of Redis, MiB" in drawn.stdout
     assert "\x1b" not in drawn.stdout
+
+
+@contextmanager
+def snapshots() -> Iterator[None]:
+    """Two of them, for a while."""
+    services = producer_services()
+    for _ in range(2):
+        record_stats(services.memory, services.keyspace, keep=10)
+    yield
+    services.memory.run(Command(int, ("UNLINK", services.keyspace.stats)))
+
+
+@pytest.mark.slow
+def test_a_picture_is_drawn_of_snapshots(tmp_path: Path) -> None:
+    """In a file; a path that is not there is said in one line."""
+    file = tmp_path / "day.png"
+    with snapshots():
+        drawn = griot("stats", "--plot", "--png", str(file))
+        lost = griot("stats", "--png", str(tmp_path / "missing" / "day.png"))
+    assert drawn.exit_code == 0, drawn.output
     assert file.read_bytes().startswith(b"\x89PNG")
-    lost = griot("stats", "--png", str(tmp_path / "missing" / "day.png"))
     assert lost.exit_code == 1
     assert len(lost.stderr.splitlines()) == 1
-    services.memory.run(Command(int, ("UNLINK", services.keyspace.stats)))
 
 
 def test_status_tells_queues_and_workers() -> None:

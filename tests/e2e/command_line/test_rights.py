@@ -91,17 +91,22 @@ def test_the_documented_rights_are_enough(world: GriotStack, server: ValkeyServe
         assert "NOPERM" not in process.log_text()
 
 
+MORE_RIGHTS = [
+    (("resetchannels",), ("broker rights", "PSUBSCRIBE is refused")),
+    (("-@scripting",), ("redis rights", "scripts and their commands: ")),
+    (("-xadd",), ("redis rights", "scripts and their commands: ")),
+    (("-multi",), ("broker rights", "transactions is refused")),
+    (("-info",), ("redis", "refused the command")),
+    (("-setex",), ("results rights", "SETEX is refused")),
+]
+
+
 @pytest.mark.parametrize(
     ("taken", "what"),
     [
         (("-blmpop",), ("broker rights", "BLMPOP is refused")),
         (("resetchannels",), ("results rights", "SUBSCRIBE is refused")),
-        (("resetchannels",), ("broker rights", "PSUBSCRIBE is refused")),
-        (("-@scripting",), ("redis rights", "scripts and their commands: ")),
-        (("-xadd",), ("redis rights", "scripts and their commands: ")),
-        (("-multi",), ("broker rights", "transactions is refused")),
-        (("-info",), ("redis", "refused the command")),
-        (("-setex",), ("results rights", "SETEX is refused")),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in MORE_RIGHTS),
     ],
 )
 def test_a_right_that_lacks_is_named(

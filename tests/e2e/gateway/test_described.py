@@ -20,6 +20,7 @@ COMMAND = Path(sys.executable).with_name("schemathesis")
 
 
 @pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_whatever_is_asked_is_answered_as_described(gateway: str, tmp_path: Path) -> None:
     """No fault of the server, and no answer of another form; the same requests each time."""

@@ -140,6 +140,7 @@ def _send_by_either(
     send([one for one in part if one not in theirs])
 
 
+@pytest.mark.slow
 def test_a_job_that_an_older_worker_cannot_read_waits_for_a_newer_one(
     stack: GriotStack, before: ReleaseBefore, workers: list[ServerProcess]
 ) -> None:
