@@ -7,7 +7,7 @@ from typing import Self
 
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.client import OllamaClient
-from llm.servers.call_metrics import measured_call
+from llm.servers.call_metrics import CallMeasure
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
@@ -177,7 +177,7 @@ class Fleet:
             on_server(server.url)
             has_spoken = False
             try:
-                with measured_call(server.label, request) as call, server.calling(request) as trial:
+                with CallMeasure(server.label, request) as call, server.calling(request) as trial:
                     await server.load(request)
                     stream = server.client.chunks(request, timeouts=failover.ask())
                     async with aclosing(stream) as chunks:
