@@ -20,8 +20,7 @@ from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import LOAD_TIMEOUT_S, Timeouts
 
-LOOK_AGAIN_S = 1.0
-"""How long a call that no server may take waits at most before it looks again."""
+LOOK_AGAIN_S = 1.0  # so long a call that no server may take waits at most, and looks again
 
 
 class Fleet:
@@ -55,8 +54,7 @@ class Fleet:
             for client in clients
         )
         self._by_url = {server.url: server for server in self.servers}
-        self._change: asyncio.Event | None = None
-        """What those wait for who wait for a server; None where nobody does."""
+        self._change: asyncio.Event | None = None  # None where nobody waits for a server
 
     @classmethod
     def from_settings(
@@ -297,7 +295,6 @@ class Fleet:
                 await change.wait()
 
     def _announce(self) -> None:
-        # It wakes those who wait now; who waits from here on waits for the next change.
-        if self._change is not None:
-            self._change.set()
-            self._change = None
+        change, self._change = self._change, None  # who waits from here on waits for the next
+        if change is not None:
+            change.set()
