@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from agents.past_message import for_model
 from agents.profiles import Profile
-from agents.prompt_order import NOTHING_DONE, Repairs, in_order
+from agents.prompt_order import NOTHING_DONE, Message, Ordered, Repairs, in_order
 from llm import (
     UNLIMITED,
     ChatRequest,
@@ -147,18 +147,24 @@ def prompt_for(
     known = _of(recent, history, precedent)
     fitting = fit(system, recent, turn, budget, precedent=known, extra_tokens=extra_tokens)
     first = 0 if opening and not fitting.is_cut else fitting.first
-    ordered = in_order(
-        system_prompt_of(ask, profile),
-        [*recent[first:], *turn],
-        first=begin + first,
-        takes_tools=form.takes_tools,
-        takes_system=form.takes_system,
-    )
+    ordered = _ordered(ask, profile, form, [*recent[first:], *turn], begin + first)
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
     left_tokens = budget.left_after(fitting.estimated_tokens)
     request = _request(ask, profile, settings, left_tokens, messages=ordered.messages, tools=tools)
     return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
+
+
+def _ordered(
+    ask: Ask, profile: Profile, form: PromptForm, messages: Sequence[Message], first: int
+) -> Ordered:
+    return in_order(
+        system_prompt_of(ask, profile),
+        messages,
+        first=first,
+        takes_tools=form.takes_tools,
+        takes_system=form.takes_system,
+    )
 
 
 def _request(

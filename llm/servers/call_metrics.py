@@ -1,10 +1,9 @@
 """What a call of a model took, as metrics (docs/metrics.md) and as a span."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from llm.servers.call_span import CallSpan
 from llm.wire.models import full_name
@@ -44,10 +43,11 @@ def _series_of(server: str, name: str) -> _Series:
 
 
 class CallMeasure:
-    """Measures one call of one server."""
+    """Measures one call of one server, from its making to the end of its `with` block."""
 
-    def __init__(self, server: str, model: str, request: ChatRequest) -> None:
-        self._series = _series_of(server, model)
+    def __init__(self, server: str, request: ChatRequest) -> None:
+        """`server` is its label."""
+        self._series = _series_of(server, full_name(request.model))
         self._series.choices.inc()
         self._began_s = time.monotonic()
         self._last_s: float | None = None
@@ -70,8 +70,11 @@ class CallMeasure:
             if len(self._gaps_s) >= GAPS_AT_ONCE:
                 self._count_gaps()
 
-    def ended(self, error: str = "") -> None:
-        """The call is over; `error` is the class of what has ended it, or ""."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        error = "" if kind is None else kind.__name__ if issubclass(kind, Exception) else STOPPED
         took_s = time.monotonic() - self._began_s
         MODEL_CALL.labels("chat", *self._series.labels, error).observe(took_s)
         if self._gaps_s:
@@ -81,18 +84,3 @@ class CallMeasure:
     def _count_gaps(self) -> None:
         self._series.chunk.observe_all(self._gaps_s)
         self._gaps_s.clear()
-
-
-@contextmanager
-def measured_call(server: str, request: ChatRequest) -> Iterator[CallMeasure]:
-    """Measure the call that is made within the block; `server` is its label."""
-    measure = CallMeasure(server, full_name(request.model), request)
-    error = STOPPED
-    try:
-        yield measure
-        error = ""
-    except Exception as exc:
-        error = type(exc).__name__
-        raise
-    finally:
-        measure.ended(error)

@@ -7,7 +7,7 @@ from typing import Self
 
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.client import OllamaClient
-from llm.servers.call_metrics import measured_call
+from llm.servers.call_metrics import CallMeasure
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
@@ -20,8 +20,7 @@ from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import LOAD_TIMEOUT_S, Timeouts
 
-LOOK_AGAIN_S = 1.0
-"""How long a call that no server may take waits at most before it looks again."""
+LOOK_AGAIN_S = 1.0  # so long a call that no server may take waits at most, and looks again
 
 
 class Fleet:
@@ -55,8 +54,7 @@ class Fleet:
             for client in clients
         )
         self._by_url = {server.url: server for server in self.servers}
-        self._change: asyncio.Event | None = None
-        """What those wait for who wait for a server; None where nobody does."""
+        self._change: asyncio.Event | None = None  # None where nobody waits for a server
 
     @classmethod
     def from_settings(
@@ -177,7 +175,7 @@ class Fleet:
             on_server(server.url)
             has_spoken = False
             try:
-                with measured_call(server.label, request) as call, server.calling(request) as trial:
+                with CallMeasure(server.label, request) as call, server.calling(request) as trial:
                     await server.load(request)
                     stream = server.client.chunks(request, timeouts=failover.ask())
                     async with aclosing(stream) as chunks:
@@ -297,7 +295,6 @@ class Fleet:
                 await change.wait()
 
     def _announce(self) -> None:
-        # It wakes those who wait now; who waits from here on waits for the next change.
-        if self._change is not None:
-            self._change.set()
-            self._change = None
+        change, self._change = self._change, None  # who waits from here on waits for the next
+        if change is not None:
+            change.set()

@@ -34,7 +34,7 @@ from memory.quotas.usage import Spent
 from memory.records.event import packed, with_code
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.lost_attempt import said_before
-from tasks.attempt.renewal import Lease, renewed
+from tasks.attempt.renewal import Lease, Renewal
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
 from tasks.job.failure_code import FailureCode
@@ -118,7 +118,7 @@ class LeaseHolder:
             self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms, self.slot.held
         )
         with self._leases.holding(lease.mailbox, lease.job_id, stoppable):
-            async with renewed(self._memory, lease, stoppable):
+            async with Renewal(self._memory, lease, stoppable):
                 yield
 
     async def wait_for_slot(

@@ -1,8 +1,7 @@
 """The renewal of a lease and its slot while the turn runs, and the word that it is to stop."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 from memory import AsyncConnection, Mailbox, MemoryServiceError, Slots, StopPolicy
@@ -16,7 +15,7 @@ FIRST_LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease of a job, and the slot of its model where calls are bounded; see `renewed`."""
+    """The lease of a job, and the slot of its model where calls are bounded; see `Renewal`."""
 
     mailbox: Mailbox
     job_id: str
@@ -25,31 +24,31 @@ class Lease:
     slots: Slots | None = None
 
 
-@asynccontextmanager
-async def renewed(
-    memory: AsyncConnection, lease: Lease, stoppable: Stoppable
-) -> AsyncIterator[None]:
-    """Renew the lease every third of its length; stop the work if the lease or the slot is
-    lost, or if somebody has cancelled the job and the announcement was missed.
+class Renewal:
+    """Renews the lease every third of its length, within the block; stops the work if the lease or
+    the slot is lost, or if somebody has cancelled the job and the announcement was missed.
 
     Redis being away does not end the work: the commit decides whether the turn still counts.
     """
-    renewals: list[asyncio.Task[None]] = []
 
-    def begin() -> None:
-        renewals.append(asyncio.create_task(_renew(memory, lease, stoppable)))
+    def __init__(self, memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
+        self._renewing = memory, lease, stoppable
+        self._task: asyncio.Task[None] | None = None
 
-    # The first look comes soon: a stop may have been announced while the job was being acquired.
-    # A turn that is over sooner costs no task.
-    first_look_s = min(FIRST_LOOK_S, _third_s(lease))
-    timer = asyncio.get_running_loop().call_later(first_look_s, begin)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        for renewal in renewals:
-            renewal.cancel()
-            await asyncio.wait((renewal,))
+    async def __aenter__(self) -> None:
+        # The first look comes soon: a stop may have been announced while the job was being
+        # acquired. A turn that is over sooner costs no task.
+        first_look_s = min(FIRST_LOOK_S, _third_s(self._renewing[1]))
+        self._timer = asyncio.get_running_loop().call_later(first_look_s, self._begin)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(_renew(*self._renewing))
 
 
 def _third_s(lease: Lease) -> float:

@@ -149,7 +149,8 @@ class ChatJob(BaseModel):
         self._check_message()
         if self.functions:
             check_functions(self.client_functions)
-        _ = self._rules
+        if self.sampling:
+            _parsed(Sampling, self.sampling, "sampling")
         check_format(self.format)
         # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if self.format is not None and (self.tools or self.functions):
@@ -241,14 +242,8 @@ class ChatJob(BaseModel):
             images=tuple(self.images or ()),
             format=self.format,
             think=self.think,
-            sampling=self._rules,
+            sampling=_parsed(Sampling, self.sampling, "sampling").options if self.sampling else {},
         )
-
-    @property
-    def _rules(self) -> dict[str, object]:
-        """The rules of `sampling`; none of nearly all jobs. Raises InvalidJob."""
-        given = self.sampling
-        return _parsed(Sampling, given, "sampling").options if given else {}
 
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two

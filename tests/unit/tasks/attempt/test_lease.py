@@ -17,7 +17,7 @@ from memory import (
     StopPolicy,
 )
 from tasks.attempt.lease import LeaseHolder
-from tasks.attempt.renewal import RENEWALS_PER_LEASE, Lease, renewed
+from tasks.attempt.renewal import RENEWALS_PER_LEASE, Lease, Renewal
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
 from tasks.process.configuration import load_settings
@@ -166,7 +166,7 @@ async def test_work_that_cancels_itself_is_cancelled_not_stopped() -> None:
 async def test_a_lease_is_renewed_several_times_per_length() -> None:
     """With its token, and no more once the work is over."""
     redis = Redis((True, None))
-    async with renewed(redis.as_connection(), lease_of(), Stoppable()):
+    async with Renewal(redis.as_connection(), lease_of(), Stoppable()):
         await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert all(call.keys[0] == MAILBOX.keys.lease for call in redis.calls)
@@ -177,7 +177,7 @@ async def test_a_lost_lease_stops_the_work_and_is_renewed_no_more() -> None:
     """The new holder is not disturbed."""
     redis, stoppable = Redis((True, None), (False, None)), Stoppable()
     with moves("griot_leases_lost_total"):
-        async with renewed(redis.as_connection(), lease_of(), stoppable):
+        async with Renewal(redis.as_connection(), lease_of(), stoppable):
             assert await reason_of(stoppable) is StopReason.LEASE_LOST
     assert redis.looks == 2
 
@@ -191,7 +191,7 @@ async def test_a_stop_whose_announcement_was_missed_is_seen_at_a_renewal(
 ) -> None:
     """And says what becomes of the turn."""
     redis, stoppable = Redis((True, None), (True, policy)), Stoppable()
-    async with renewed(redis.as_connection(), lease_of(), stoppable):
+    async with Renewal(redis.as_connection(), lease_of(), stoppable):
         assert await reason_of(stoppable) is reason
     assert reason.policy is policy
 
@@ -201,7 +201,7 @@ async def test_a_place_at_a_model_is_held_with_the_lease() -> None:
     slots = Slots(Keyspace(), "llama3.2:1b", ("http://ollama:11434",), 1)
     redis, stoppable = Redis((True, None)), Stoppable()
     lease = replace(lease_of(), slots=slots)
-    async with renewed(redis.as_connection(), lease, stoppable):
+    async with Renewal(redis.as_connection(), lease, stoppable):
         await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
         redis.has_slot = False
         assert await reason_of(stoppable) is StopReason.SLOT_LOST
@@ -227,7 +227,7 @@ async def test_an_outage_of_redis_does_not_end_the_work() -> None:
     """The next renewal may succeed; the commit decides."""
     away = MemoryUnavailable("away")
     redis, stoppable = Redis(away, away, (True, None)), Stoppable()
-    async with renewed(redis.as_connection(), lease_of(), stoppable):
+    async with Renewal(redis.as_connection(), lease_of(), stoppable):
         await eventually(lambda: redis.looks > 3, what="renewals after the outage")
         assert await stoppable.run(returning("done")) == "done"
 
@@ -236,7 +236,7 @@ async def test_an_error_of_the_work_ends_the_renewals() -> None:
     """And is raised as it is."""
     redis = Redis((True, None))
     with pytest.raises(ValueError, match="its own"):
-        async with renewed(redis.as_connection(), lease_of(), Stoppable()):
+        async with Renewal(redis.as_connection(), lease_of(), Stoppable()):
             await failing()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
