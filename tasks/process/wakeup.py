@@ -21,8 +21,7 @@ from tasks.job.priority import of_number
 from tasks.process.app import app as griot_app
 from tasks.process.broker_names import PREFIX_HEADER
 from tasks.process.configuration import load_settings
-from tasks.process.publishing.message import Message, kombu_producer, queue_of, send
-from tasks.process.publishing.recorded import recorded
+from tasks.process.publishing.message import Message, kombu_producer, queue_of, recorded, send
 from tasks.process.publishing.straight import straight
 from tasks.process.redis_clock import redis_clock
 from telemetry import tracing

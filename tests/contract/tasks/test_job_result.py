@@ -38,7 +38,7 @@ def celery(
     services = ProducerServices(load_settings())
     vars(services)["results_url"] = server.url()
     is_plain = request.param == "in one trip"
-    settings = MemorySettings(url=server.url(), timeout_s=GIVES_UP_S)
+    settings = MemorySettings(url=server.url(), timeout_s=5.0)
     vars(services)["results"] = Announcements(settings) if is_plain else None
     monkeypatch.setattr(job_result, "producer_services", lambda: services)
     # No mailbox belongs to these jobs.
