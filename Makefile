@@ -93,14 +93,14 @@ advisories: .venv/.installed ## Look the locked requirements up in an index of a
 		--require-hashes --requirement requirements/$$lock.lock || exit 1; done
 
 bench: .venv/.installed ## The benchmark, as ratios in one run; with charts: make bench HTML=bench.html
-	@$(BIN)/python -m bench $(if $(HTML),--html $(HTML))
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m bench $(if $(HTML),--html $(HTML))
 
 bench-peers: .venv/.installed requirements/bench-peers.lock ## Install taskiq beside the environment, for the benchmark to compare with
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target .venv/bench-peers \
 		-r requirements/bench-peers.lock
 
 soak: .venv/.installed ## Minutes of seeded random faults: make soak MINUTES=30 SEED=7
-	@$(BIN)/python -m tests.support.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) \
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.support.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) \
 		$(if $(HTML),--html $(HTML))
 
 compose-check: ## Whether Docker Compose is new enough and an engine answers

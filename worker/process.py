@@ -45,8 +45,7 @@ from worker.command_line import (
 )
 from worker.json_log import show_warnings
 from worker.lateness import loop_watch
-from worker.metrics.endpoint import show_metrics
-from worker.metrics.process import show_worker_metrics
+from worker.metrics.wanted import show_metrics_if_wanted, show_worker_metrics_if_wanted
 from worker.model_watch import watch_models
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
@@ -220,7 +219,7 @@ def _check_beat(**_: object) -> None:
         check_global_options()
         check_schedule("schedule")
         warn_of_unchecked_certificates()
-        show_metrics(checked(MetricsSettings), "beat")
+        show_metrics_if_wanted(checked(MetricsSettings), "beat")
     take_traces("beat")
 
 
@@ -233,7 +232,7 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     take_traces("worker")
     concurrency = 0 if pool.uses_semaphore else pool.limit
     has_redis = load_settings().names.queue(MAINTENANCE) in app.amqp.queues.consume_from
-    show_worker_metrics(checked(MetricsSettings), concurrency, has_redis=has_redis)
+    show_worker_metrics_if_wanted(checked(MetricsSettings), concurrency, has_redis=has_redis)
     worker_services().runtime.spawn(report_forever(str(sender.hostname), _lateness))  # type: ignore[attr-defined]  # as above
     settings = load_settings()
     # The others may be where no model server can be reached, and ask none.
@@ -274,7 +273,7 @@ def _drain_on(notice: StopNotice, **_: object) -> None:
     _watch_loop()
     worker_services().runtime.spawn(_drain_after(notice))
     take_traces("worker")
-    show_worker_metrics(checked(MetricsSettings), 1)
+    show_worker_metrics_if_wanted(checked(MetricsSettings), 1)
     name = f"{socket.gethostname()}, process {os.getpid()}"
     worker_services().runtime.spawn(report_forever(name, _lateness))
 

@@ -11,7 +11,7 @@ from tasks.process.configuration import checked
 from tasks.process.services import producer_services
 from worker import heap, logs
 from worker.cli.group import CommandFailed
-from worker.metrics.endpoint import show_metrics
+from worker.metrics.wanted import show_metrics_if_wanted
 from worker.settings import MetricsSettings, WorkerSettings, check_process_settings
 from worker.traces.setup import take_traces
 
@@ -68,7 +68,7 @@ def _set_up_logs() -> None:
 
 def _on_start() -> None:
     """In each process that serves, when all of it is loaded."""
-    show_metrics(checked(MetricsSettings), "gateway")
+    show_metrics_if_wanted(checked(MetricsSettings), "gateway")
     # A full collection would hold all open streams for as long as it looks at the libraries.
     heap.settle()
 

@@ -16,8 +16,6 @@ def show_worker_metrics(
 ) -> None:
     """Show the metrics of this worker, or of this process of its pool; with `has_redis` those too
     of what lies in Redis."""
-    if settings.port is None:
-        return
     services = worker_services()
     AGENTS.know(services.settings.profiles.by_id)
     CONCURRENCY.set(concurrency)

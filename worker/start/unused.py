@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 UNUSED = (
-    "httpx._main",  # httpx 0.28: its own command line, with rich
     "opentelemetry.sdk",  # redis 8.1: its own metrics, with psutil
     "pygments",  # celery 5.7.0: colours for `celery inspect`
     "yaml",  # kombu 5.7.0: messages that no worker accepts
