@@ -41,7 +41,6 @@ MAX_METADATA_BYTES = 8192
 MAX_TOOLS = 128
 MAX_TOOL_CHARS = 128
 MAX_TAGS = 8
-MAX_TAG_CHARS = 64
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
 MAX_PROBLEMS = 8
@@ -62,11 +61,8 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 """Which levels there are is the model's to say."""
 ToolName = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TOOL_CHARS)]
 
-
 # Not a count in the pattern: of letters of all languages it takes 24 ms of each process's start.
-Tag = Annotated[
-    Text, StringConstraints(pattern=r"^[\w.:/@+=-]+$", min_length=1, max_length=MAX_TAG_CHARS)
-]
+Tag = Annotated[Text, StringConstraints(pattern=r"^[\w.:/@+=-]+$", max_length=64)]
 
 Moment = Annotated[
     float,
