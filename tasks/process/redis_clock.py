@@ -23,11 +23,19 @@ class RedisClock:
 
     def read_by(self, command: Command[T]) -> Command[T]:
         """The same command; where its answer has Redis' time, the clock is set by it."""
-        return timed(command, self.set_ms)
+        asked_s = time.monotonic()
+        return timed(command, lambda server_ms: self.set_ms(server_ms, asked_s=asked_s))
 
-    def set_ms(self, server_ms: int) -> None:
-        """An answer that has just come said so."""
-        self._ahead_s = server_ms / 1000 - time.monotonic()
+    def set_ms(self, server_ms: int, *, asked_s: float | None = None) -> None:
+        """An answer that has just come said so; it was asked for at `asked_s`, monotonic seconds.
+
+        Who was stopped in between reads it late. So what is known stays where it fits: the answer
+        was made at some time since it was asked for.
+        """
+        least_s = server_ms / 1000 - time.monotonic()
+        most_s = least_s if asked_s is None else server_ms / 1000 - asked_s
+        known_s = self._ahead_s
+        self._ahead_s = least_s if known_s is None else min(max(known_s, least_s), most_s)
 
     @property
     def now_s(self) -> float | None:

@@ -1,10 +1,13 @@
 """What a process knows of Redis' clock, and what it writes into its messages of that."""
 
+from unittest.mock import Mock
+
 import pytest
 from celery import Celery
 from celery.app.task import Context
 
 from memory import Keyspace, Mailbox
+from memory.mailbox.due_list import schedule
 from tasks.attempt.start import job_ref_of
 from tasks.process.redis_clock import RedisClock, redis_clock
 from tasks.process.services import producer_services
@@ -68,6 +71,27 @@ def test_the_answers_of_schedule_set_it() -> None:
     assert 1000 <= clock.now_s < 1060
     read.parse([b"OK", 7_000_000])
     assert 7000 <= clock.now_s < 7060
+
+
+@pytest.mark.parametrize(
+    ("server_s", "told_s"),
+    [(1010.0, 1030.0), (1040.0, 1040.0), (500.0, 520.0)],
+    ids=["as before", "set forward", "set back"],
+)
+def test_an_answer_that_is_read_late_makes_no_late_clock(
+    monkeypatch: pytest.MonkeyPatch, server_s: float, told_s: float
+) -> None:
+    """A process is stopped for twenty seconds before it reads what came at once; a clock that was
+    set meanwhile is told as well as can be known."""
+    now = Mock(monotonic=Mock(return_value=0.0))
+    monkeypatch.setattr("tasks.process.redis_clock.time", now)
+    clock = RedisClock()
+    clock.set_ms(1_000_000)
+    now.monotonic.return_value = 10.0
+    read = clock.read_by(schedule("due", "energy:s", delay_ms=0))
+    now.monotonic.return_value = 30.0
+    read.parse([b"OK", round(server_s * 1000)])
+    assert clock.now_s == told_s
 
 
 def test_a_message_says_when_it_is_due_by_redis_clock(celery: Celery) -> None:
