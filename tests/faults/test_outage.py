@@ -129,10 +129,10 @@ def test_no_slot_is_held_and_all_wait_in_one_place(rig: Rig) -> None:
     sender = Sender("delay:50ms")
     slots = Slots(rig.keyspace, "delay:50ms", (rig.ollama.url,), LIMIT)
     with away(rig):
-        for session_id in sender.sessions(10):
+        for session_id in sender.sessions(5):
             sender.send(session_id, queue="bounded")
             sender.send(session_id, queue="bounded")
-        wait_until(lambda: parked(rig) == 10, what="every session waits for the server")
+        wait_until(lambda: parked(rig) == 5, what="every session waits for the server")
         assert rig.connection.run_each(slots.taken()) == [0]
         assert rig.connection.run(slots.waiting()) == 0
     rig.check(sender, timeout_s=30, max_calls=1)

@@ -158,7 +158,7 @@ def test_a_pause_outlives_every_worker(rig: Rig, workers: list[ServerProcess]) -
     for worker in workers:
         worker.signal(signal.SIGKILL)
         worker.wait(scaled(5))
-    workers[:] = [rig.worker(name=f"after{number}") for number in range(2)]
+    workers[:] = [rig.worker(name="after")]
     sender.send_all(sessions, 1)
     more = sender.sessions(2)
     sender.send_all(more, 1)
@@ -208,14 +208,14 @@ def test_a_lost_wake_up_is_found_after_the_pause(rig: Rig) -> None:
 
 def test_a_paused_waiter_passes_its_slot_on(rig: Rig) -> None:
     """Sessions of another agent get the slots at once; it waits for one again afterwards."""
-    rig.worker("-Q", "few", name="few", OLLAMA_NUM_PARALLEL="1", CHAT_GRACE_SECONDS="60")
+    worker = rig.worker("-Q", "few", name="few", OLLAMA_NUM_PARALLEL="1", CHAT_GRACE_SECONDS="60")
     model = "delay:300ms"
     slots = Slots(rig.keyspace, model, (rig.ollama.url,), 1)
     held, free = Sender(model, agent_id="held"), Sender(model, agent_id="free")
     for sender in (held, free):
-        for session in sender.sessions(6):
+        for session in sender.sessions(4):
             sender.send(session, queue="few")
-    wait_until(lambda: rig.connection.run(slots.waiting()) >= 8, what="they wait for the slot")
+    wait_until(lambda: rig.connection.run(slots.waiting()) >= 5, what="they wait for the slot")
     pause("agent", "held")
     # A grant that nobody uses would keep the slot for CHAT_GRACE_SECONDS.
     wait_until(
@@ -226,6 +226,7 @@ def test_a_paused_waiter_passes_its_slot_on(rig: Rig) -> None:
     resume("agent", "held")
     rig.check(free, timeout_s=20, max_calls=1)
     rig.check(held, timeout_s=30, max_calls=1)
+    worker.kill()
 
 
 def test_an_eager_job_waits_for_the_end_of_a_pause(rig: Rig) -> None:

@@ -17,7 +17,7 @@ from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 JOBS = 2
-MODEL = "slow-tokens:40x10ms"
+MODEL = "slow-tokens:15x25ms"
 
 # Ten workers start at once, which takes long on a small or busy machine.
 pytestmark = pytest.mark.timeout(180)
@@ -47,7 +47,7 @@ FAULTS = (
     Fault(CrashPoint.BEFORE_ACQUIRE, 1, NO_LEASE_S, calls=1),
     Fault(CrashPoint.AFTER_ACQUIRE, 1, UNDER_LEASE_S, calls=1),
     Fault(CrashPoint.TOKEN, 1, UNDER_LEASE_S, calls=2),
-    Fault(CrashPoint.TOKEN, 25, UNDER_LEASE_S, calls=2),
+    Fault(CrashPoint.TOKEN, 8, UNDER_LEASE_S, calls=2),
     Fault(CrashPoint.MODEL_DONE, 1, UNDER_LEASE_S, calls=2),
     Fault(CrashPoint.BEFORE_COMMIT, 1, UNDER_LEASE_S, calls=2),
     Fault(CrashPoint.AFTER_COMMIT, 1, NO_LEASE_S, calls=1),

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from sandbox.process import ServerProcess
 from tasks import app, chat_task
 from tasks.process.wakeup import publish, wakeup_kwargs
+from tests.support.effort import effort
 from tests.support.faults.celery_messages import (
     MALFORMED,
     element,
@@ -36,12 +37,13 @@ def foreign(rig: Rig) -> Iterator[Celery]:
         yield celery
 
 
-def test_a_wake_up_published_100_times(rig: Rig, sender: Sender) -> None:
-    """A hundred messages for one job: one turn, one model call; the next job is not delayed."""
+@pytest.mark.long
+def test_a_wake_up_published_many_times(rig: Rig, sender: Sender) -> None:
+    """Dozens of messages for one job: one turn, one model call; the next job is not delayed."""
     (session_id,) = sender.sessions(1)
     job = sender.send(session_id, model="delay:0.2s")
     sender.send(session_id)
-    for _ in range(100):
+    for _ in range(effort(30, long=100)):
         publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
     rig.check(sender, max_calls=1)
     wait_until(lambda: _waiting(rig, "chat") == 0, what="all messages are taken")
@@ -65,7 +67,7 @@ def test_a_late_message_of_a_job_whose_result_was_lost(rig: Rig, sender: Sender)
 
 def test_messages_in_the_wrong_order(rig: Rig, sender: Sender) -> None:
     """A message for a job that is not first runs nothing; it wakes the one that is."""
-    for session_id in sender.sessions(5):
+    for session_id in sender.sessions(3):
         for _ in range(4):
             rig.enqueue_silently(sender, session_id)
         for job in reversed(sender.jobs[session_id][1:]):
@@ -90,7 +92,7 @@ def test_the_same_task_id_from_two_producers(rig: Rig, sender: Sender) -> None:
 
 def test_a_raw_send_task_sent_twice(rig: Rig, sender: Sender, foreign: Celery) -> None:
     """It is taken in when a worker gets it, and has one turn among those of `delay`."""
-    for session_id in sender.sessions(5):
+    for session_id in sender.sessions(2):
         sender.send(session_id)
         rig.wait_drained(sender)
         job_id, message = str(uuid.uuid4()), sender.next_message(session_id)

@@ -100,7 +100,7 @@ def test_redis_frozen_in_mid_turn(
     sender.send_all(sessions, 2)
     rig.wait_drained(sender)
     for session_id in sessions:
-        sender.send(session_id, model=f"delay:{scaled(0.4)}s")
+        sender.send(session_id, model=f"delay:{scaled(1)}s")
     sender.send_all(sessions, 1)
     wait_until(lambda: rig.ollama.stats.active >= len(sessions) / 2, what="turns are under way")
     hold(rig)
