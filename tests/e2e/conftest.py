@@ -17,6 +17,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST, REDIS_PORT
 from tests.support.effort import end_grace_s
+from tests.support.servers.no_sync import NO_SYNC
 from tests.support.warm.python import warm
 
 
@@ -24,7 +25,7 @@ from tests.support.warm.python import warm
 def griot_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """A server that keeps all that it acknowledged: tests kill it."""
     directory = tmp_path_factory.mktemp("valkey")
-    with ValkeyServer(REDIS_PORT, directory, append_only="always") as server:
+    with ValkeyServer(REDIS_PORT, directory, append_only="always", options=NO_SYNC) as server:
         yield server
 
 

@@ -19,7 +19,7 @@ from memory.redis.replies import integer
 from memory.settings import MemorySettings
 from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
-from tests.support.faults.rig import NO_SYNC
+from tests.support.servers.no_sync import NO_SYNC
 from tests.support.warm.piped import piped_python
 
 SESSIONS, ROUNDS = 20, effort(5, long=100)

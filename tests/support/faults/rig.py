@@ -32,13 +32,13 @@ from tests.support.faults.dump import SessionDump, is_drained, read_session
 from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import SLOWNESS, scaled
+from tests.support.servers.no_sync import NO_SYNC
 from tests.support.waiting import wait_until
 from tests.support.warm.python import GAIN, run_python, warm
 
 __all__ = [
     "GRACE_S",
     "LEASE_S",
-    "NO_SYNC",
     "SETTINGS",
     "SLACK_S",
     "SWEEP_S",
@@ -62,11 +62,6 @@ for command in json.loads(sys.argv[1]):
 
 SLACK_S = 1.5
 """What an idle machine with two cores may add to a promise in seconds; see `Rig.slack_s`."""
-
-NO_SYNC = {"appendfsync": "no"}
-"""Options of a server with an append-only file that is killed while its machine lives on: what it
-has written before it answers is kept by the system. To have the disk confirm each took more of a
-core than the rest of its work."""
 
 SETTINGS = {
     **FAST,
