@@ -58,19 +58,16 @@ class _Ear:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0 or not connection.can_read(left_s):
                 return None
-            said = self._announced(connection.read_response(push_request=True))
+            # Only of this name: the former is unsubscribed from before the look is answered.
+            match connection.read_response(push_request=True):
+                case [b"message", _, said]:
+                    pass
 
     def close(self) -> None:
         """Close the connection; the next use opens it."""
         self._name = b""
         if self._made is not None:
             self._made.disconnect()  # type: ignore[no-untyped-call]
-
-    def _announced(self, said: object) -> bytes | None:
-        match said:
-            case [b"message", self._name, bytes(value)]:
-                return value
-        return None
 
 
 class Announcements:
