@@ -18,7 +18,7 @@ from tests.support.archive.world import ArchiveWorld, Violation
 from tests.support.effort import effort
 from tests.support.mailbox.mutants import by_name, mutate, without
 
-SEEDS, MUTANT_SEEDS, ACTS = effort(12, long=400), 60, 25
+SEEDS, MUTANT_SEEDS, ACTS = effort(6, long=400), 60, 25
 MOVED_CHECK = """if known[1] ~= generation or (tonumber(known[2]) or 0) ~= tonumber(first)
   or not is_at(0, oldest) or not is_at(taken - 1, newest) then return {'MOVED', messages} end
 """

@@ -317,7 +317,7 @@ def run(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=effort(60, long=2000),
+            max_examples=effort(60 if is_repeatable else 25, long=2000),
             stateful_step_count=40,
             deadline=None,
             database=None,

@@ -105,7 +105,7 @@ MUTANTS: dict[str, tuple[LuaScript, OutagePlan, str]] = {
     "who waits again meanwhile is taken off": (
         mutate(FORGET, ("score and tonumber(score) == tonumber(ARGV[i + 1])", "score")),
         replace(PEACE, is_full=True),
-        "I10",
+        "I10|O4",
     ),
     "nobody looks again where the first has died": (
         mutate(

@@ -74,7 +74,7 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
     ),
     "PARK gives who waits again the place that is taken off": (
         mutate(outages.PARK, ("place = math.max(place, before + 1)", "place = place")),
-        "I10",
+        "I10|O4",
     ),
     "who waits again meanwhile is taken off": (
         mutate(FORGET, ("score and tonumber(score) == tonumber(ARGV[i + 1])", "score")),

@@ -12,8 +12,10 @@ from pytest_griot import here
 from pytest_griot.eager import EagerGriot
 from pytest_griot.model import ScriptedModel
 from tasks import JobExpired, JobTimeout, aio, app, chat_task
+from tasks.process.anew import read_settings_again
 from tasks.process.configuration import load_settings
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python
 
 HEAVY = (
     "celery kombu redis aiohttp httpx pydantic fakeredis pytest_celery docker sandbox tasks memory"
@@ -28,25 +30,20 @@ assert not brought, brought
 
 
 def ran(
-    tmp_path: Path, text: str, *options: str, **files: str
+    tmp_path: Path, text: str, *options: str, is_cold: bool = False, **files: str
 ) -> "subprocess.CompletedProcess[str]":
-    """One test file in a project of its own, with no plugin but ours."""
+    """One test file in a project of its own, with no plugin but ours; `is_cold` where it matters
+    that nothing of Griot is imported."""
     (tmp_path / "test_it.py").write_text(text, "utf-8")
     for name, content in files.items():
         (tmp_path / f"{name}.py").write_text(content, "utf-8")
+    arguments, env = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *options), os.environ | ALONE
+    if not is_cold:
+        return run_python(*arguments, env=env, cwd=tmp_path, timeout_s=scaled(60))
     return subprocess.run(
-        (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options),
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTEST_PLUGINS": "pytest_griot.plugin",
-        },
-        capture_output=True,
-        text=True,
-        timeout=scaled(60),
-        check=False,
-    )
+        (sys.executable, *arguments), cwd=tmp_path, env=env, capture_output=True, text=True,
+        timeout=scaled(60), check=False,
+    )  # fmt: skip
 
 
 def test_the_plugin_imports_nothing_that_costs() -> None:
@@ -69,7 +66,7 @@ def test_an_extra_that_is_missing_is_named(tmp_path: Path, fixture: str, package
 
 def test_a_hidden_tasks_is_named(tmp_path: Path) -> None:
     """The eager mode would import somebody else's package."""
-    done = ran(tmp_path, "def test_one(griot_eager): pass", tasks="")
+    done = ran(tmp_path, "def test_one(griot_eager): pass", is_cold=True, tasks="")
     assert f"{tmp_path / 'tasks.py'} hides it: use griot_stack" in done.stdout.replace("\n", " ")
 
 
@@ -151,10 +148,16 @@ def test_the_services_own_env_file_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may lead to a server that is in use."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("CHAT_MAX_PENDING=3\n", "utf-8")
-    with here.settings_here({"REDIS_URL": "redis://127.0.0.1:2/3"}):
-        assert load_settings().queue.max_pending == 100
+    assert app.conf.broker_url, "Celery has read it: the block reads it anew at its end, from here"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.chdir(tmp_path)
+        with here.settings_here({"REDIS_URL": "redis://127.0.0.1:2/3"}):
+            assert load_settings().queue.max_pending == 100
+        assert load_settings().queue.max_pending == 3
+    # The other tests of this process are not to work with that.
+    read_settings_again()
+    assert load_settings().queue.max_pending == 100
 
 
 def test_the_worker_finds_griot_first() -> None:

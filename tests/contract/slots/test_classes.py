@@ -7,10 +7,12 @@ import pytest
 
 from memory.keys import Keyspace
 from memory.priority import RANKS, ClassTurns, Priority, Shares
+from tests.support.effort import effort
 from tests.support.memory_fixtures import Backend
 from tests.support.slots.rig import RESERVE_MS, SlotRig
 
 INTERACTIVE, NORMAL, BATCH = RANKS
+CROWD = effort(300, long=1000)
 
 
 @pytest.fixture
@@ -193,7 +195,7 @@ def test_a_wait_is_estimated_by_class(rig: SlotRig) -> None:
     """As the position is; and for whoever has not come yet, too."""
     rig.release("z/0", took_ms=1000)
     rig.take("z/0")
-    crowd(rig, BATCH, 1000)
+    crowd(rig, BATCH, CROWD)
     crowd(rig, NORMAL, 2, "b")
     assert rig.occupancy().wait_ms((1,)) == 3000.0
     assert rig.occupancy().wait_ms((1,), priority=INTERACTIVE) == 1000.0
@@ -201,9 +203,9 @@ def test_a_wait_is_estimated_by_class(rig: SlotRig) -> None:
     assert rig.wait("c/2", 2, NORMAL).wait_ms == 3000, "behind one of each agent before it"
 
 
-def test_a_thousand_batch_sessions_hold_up_ten_urgent_ones_little(rig: SlotRig) -> None:
+def test_a_crowd_of_batch_sessions_holds_up_ten_urgent_ones_little(rig: SlotRig) -> None:
     """Positions: at most twice those of an empty queue, and batch moves meanwhile."""
-    crowd(rig, BATCH, 1000)
+    crowd(rig, BATCH, CROWD)
     told = [rig.wait(f"u/{number}", number, INTERACTIVE).ahead for number in range(20)]
     assert all(ahead <= 2 * number for number, ahead in enumerate(told)), told
     order = served(rig, 30)

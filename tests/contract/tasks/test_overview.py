@@ -11,9 +11,10 @@ from memory.mailbox.looks import Why
 from memory.mailbox.netstrings import packed_netstrings
 from tasks.overview.jobs import find_job, waiting_jobs
 from tasks.overview.letters import letters
+from tests.support.effort import effort
 from tests.support.memory_fixtures import Backend
 
-SESSIONS, LETTERS, LONG_MS = 10_000, 5000, 600_000
+SESSIONS, LETTERS, LONG_MS = effort(3000, long=10_000), 5000, 600_000
 PAGE = 10
 MOST_BYTES = 8000
 FAR_MS = 4_000_000_000_000
@@ -69,7 +70,7 @@ def commands(backend: Backend) -> int:
 def test_pages_of_many_jobs_are_bounded_and_have_each_once(
     real_backend: Backend, keyspace: Keyspace
 ) -> None:
-    """The first and one in the middle of ten thousand take the same few commands and bytes."""
+    """The first and one in the middle of thousands take the same few commands and bytes."""
     fill_jobs(real_backend, keyspace, SESSIONS)
     seen, place = list[str](), ""
     for _ in range(12):
@@ -82,7 +83,9 @@ def test_pages_of_many_jobs_are_bounded_and_have_each_once(
     # Members with one score are in the order of their bytes.
     ordered = real_backend.observer.zrange(keyspace.quotas.pending_jobs, 0, 12 * PAGE - 1)
     assert seen == [member.decode() for member in ordered]
-    middle = waiting_jobs(real_backend.connection, keyspace, f"{FAR_MS + 2000}-1", limit=PAGE)
+    middle = waiting_jobs(
+        real_backend.connection, keyspace, f"{FAR_MS + SESSIONS // 6}-1", limit=PAGE
+    )
     assert len(middle.jobs) == PAGE
     with pytest.raises(InvalidInput):
         waiting_jobs(real_backend.connection, keyspace, "nowhere", limit=PAGE)

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import hiredis
+
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox.intake import Enqueued, EnqueueOutcome
@@ -337,9 +339,12 @@ def pending(
 
 def _members(ask: Callable[..., list[object]], queue: str) -> list[str]:
     """The jobs in a queue; none where it is of another type."""
-    if ask(("TYPE", queue)) != [b"zset"]:
-        return []
-    (reply,) = ask(("ZRANGE", queue, 0, -1))
+    try:
+        (reply,) = ask(("ZRANGE", queue, 0, -1))
+    except hiredis.ReplyError as error:
+        if "WRONGTYPE" in str(error):
+            return []
+        raise
     assert isinstance(reply, list)
     return [job.decode() for job in reply]
 

@@ -5,14 +5,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from memory.keys import Keyspace
 from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import OnBusy
 from memory.redis.command import LuaScript
 from tests.support.mailbox import actors, delaying, delivering
 from tests.support.mailbox.ends import all_keys
 from tests.support.mailbox.journal import Violation
-from tests.support.mailbox.world import LEASE_MS, MOST_LEASES, Actor, Faults, Wire, World
+from tests.support.mailbox.world import (
+    LEASE_MS,
+    MOST_LEASES,
+    Actor,
+    Faults,
+    NotedKeyspace,
+    Wire,
+    World,
+)
 
 SESSIONS = ("s1", "s2", "s3")
 JOBS_PER_SESSION = 8
@@ -104,7 +111,7 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
     wire.ask(("FLUSHALL",))
     world = World(
         wire,
-        Keyspace(is_cluster=plan.is_cluster),
+        NotedKeyspace(is_cluster=plan.is_cluster),
         seed,
         plan.faults,
         actors.work,

@@ -11,12 +11,13 @@ import socket
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import hiredis
 
 from memory.errors import CorruptData
-from memory.keys import Keyspace
+from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import delayed, due_list, intake, mailbox, outbox
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
@@ -95,6 +96,26 @@ class Faults:
     lose_message: float = 0.0
     double_message: float = 0.0
     late_message: float = 0.0
+
+
+class NotedKeyspace(Keyspace):
+    """Makes the names of each session once: a run asks hundreds of times for one of three."""
+
+    def session(self, agent_id: str, session_id: str) -> SessionKeys:
+        return _session(self, agent_id, session_id)
+
+    def find_session(self, history_key: str) -> SessionKeys | None:
+        return _found(self, history_key)
+
+
+@cache
+def _session(keyspace: Keyspace, agent_id: str, session_id: str) -> SessionKeys:
+    return Keyspace.session(keyspace, agent_id, session_id)
+
+
+@cache
+def _found(keyspace: Keyspace, history_key: str) -> SessionKeys | None:
+    return Keyspace.find_session(keyspace, history_key)
 
 
 class Wire:

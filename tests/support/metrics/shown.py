@@ -20,9 +20,11 @@ def own_text() -> str:
 def total(text: str, name: str, **labels: str) -> float:
     """The sum over all series of `name` that have these labels; of a histogram that of its counts.
     0 where there are none."""
+    # To parse the thousands of lines of all others took a third of a second.
+    of_it = "".join(line for line in text.splitlines(keepends=True) if name in line)
     return sum(
         sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(of_it)
         for sample in family.samples
         if sample.name in (name, f"{name}_count") and labels.items() <= sample.labels.items()
     )

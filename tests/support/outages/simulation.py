@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from memory.keys import Keyspace
 from memory.mailbox.outcomes import Acquired, AcquireOutcome, Committed, SweepOutcome, Swept
 from memory.outages import outages
 from memory.outages.outages import LookOutcome, NotedLook, NotedOutcome, Outage, ServerOutage
@@ -27,6 +26,7 @@ from tests.support.mailbox.world import (
     Ask,
     Do,
     Faults,
+    NotedKeyspace,
     Publish,
     Sleep,
     Wire,
@@ -166,7 +166,7 @@ def simulate(wire: Wire, seed: int, plan: OutagePlan) -> Report:
     wire.ask(("FLUSHALL",))
     world = OutageWorld(
         wire,
-        Keyspace(),
+        NotedKeyspace(),
         seed,
         plan.faults,
         work,  # type: ignore[arg-type]  # it gets this very world

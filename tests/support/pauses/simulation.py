@@ -7,7 +7,6 @@ books say what is paused, who waits, whose attempts may count, and who may begin
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from memory.keys import Keyspace
 from memory.mailbox import looks
 from memory.mailbox.outcomes import Acquired, AcquireOutcome, Committed
 from memory.outages import outages
@@ -27,6 +26,7 @@ from tests.support.mailbox.world import (
     Actor,
     Ask,
     Faults,
+    NotedKeyspace,
     Publish,
     Sleep,
     Wire,
@@ -162,7 +162,7 @@ def simulate(wire: Wire, seed: int, plan: PausePlan) -> Report:
     wire.ask(("FLUSHALL",))
     world = PauseWorld(
         wire,
-        Keyspace(),
+        NotedKeyspace(),
         seed,
         plan.faults,
         work,  # type: ignore[arg-type]  # it gets this very world

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from memory.keys import Keyspace, SessionKeys
+from memory.keys import SessionKeys
 from memory.priority import RANKS, ClassTurns, Priority, Shares
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import strings
@@ -16,7 +16,7 @@ from memory.slots.slots import Slots
 from tests.support.mailbox import actors
 from tests.support.mailbox.delivering import urgency_of
 from tests.support.mailbox.journal import Violation
-from tests.support.mailbox.world import SCRIPTS, START_MS, Faults, Wire
+from tests.support.mailbox.world import SCRIPTS, START_MS, Faults, NotedKeyspace, Wire
 from tests.support.slots.simulation import (
     DRAIN_MS,
     FAULTY_MS,
@@ -141,7 +141,7 @@ def simulate_priorities(wire: Wire, seed: int, plan: PriorityPlan) -> tuple[Repo
     """Run one seed; what came of it, and how many slots each class got. Raises Violation."""
     wire.ask(("FLUSHALL",))
     known = {script.name: script for script in SCRIPTS} | SLOT_SCRIPTS | dict(plan.mutants)
-    world = PriorityWorld(wire, Keyspace(), seed, plan.faults, work, known)  # type: ignore[arg-type]  # it gets this very world
+    world = PriorityWorld(wire, NotedKeyspace(), seed, plan.faults, work, known)  # type: ignore[arg-type]  # it gets this very world
     world.servers, world.is_exact = ("http://ollama:11434",), plan.is_exact
     world.books.is_fair = False
     producing = _start_producers(world)

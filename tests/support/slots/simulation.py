@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from memory.keys import Keyspace, SessionKeys
+from memory.keys import SessionKeys
 from memory.mailbox import looks
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import (
@@ -37,6 +37,7 @@ from tests.support.mailbox.world import (
     Actor,
     Ask,
     Faults,
+    NotedKeyspace,
     Publish,
     Sleep,
     Step,
@@ -205,7 +206,7 @@ def simulate(wire: Wire, seed: int, plan: SlotPlan) -> Report:
     wire.ask(("FLUSHALL",))
     world = SlotWorld(
         wire,
-        Keyspace(),
+        NotedKeyspace(),
         seed,
         plan.faults,
         work,  # type: ignore[arg-type]  # it gets this very world

@@ -46,37 +46,50 @@ MOST_OF_A_WORKER = 1160
 FACES = ("agents", "llm", "memory")
 
 
-def loaded_by(code: str) -> set[str]:
-    """The modules of a new process that has run this."""
-    shown = f"{code}\nimport sys\nprint(*sys.modules)"
+def loaded_by(*codes: str) -> list[set[str]]:
+    """The modules of one new process when it has run each of these."""
+    shown = "".join(f"{code}\nimport sys\nprint(*sys.modules)\n" for code in codes)
     command = (sys.executable, "-c", shown)
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(ran.stdout.split())
+    return [set(line.split()) for line in ran.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("code", ["from tasks import chat_task", "import tasks.aio"])
-def test_a_producer_loads_nothing_that_runs_jobs(code: str) -> None:
+@pytest.fixture(scope="module")
+def of_a_worker() -> list[set[str]]:
+    """The modules of a worker: of its command, then with all that Celery loads, and then with what
+    a tool may ask for."""
+    return loaded_by(
+        "import worker.start.commands",
+        "worker.app.loader.import_default_modules()\n"
+        "import gc\nassert gc.get_threshold()[0] == worker.heap.STARTING",
+        "import yaml, pygments, opentelemetry.sdk",
+    )
+
+
+def test_a_producer_loads_nothing_that_runs_jobs() -> None:
     """No client of model servers, no turn, no tool, no web server; and few modules in all."""
-    loaded = loaded_by(code)
-    begins = tuple(f"{name}." for name in NOT_OF_A_PRODUCER)
-    unneeded = {one for one in loaded if one in NOT_OF_A_PRODUCER or one.startswith(begins)}
-    assert unneeded == set()
-    assert len(loaded) <= MOST_OF_A_PRODUCER
+    for loaded in loaded_by("from tasks import chat_task", "import tasks.aio"):
+        begins = tuple(f"{name}." for name in NOT_OF_A_PRODUCER)
+        unneeded = {one for one in loaded if one in NOT_OF_A_PRODUCER or one.startswith(begins)}
+        assert unneeded == set()
+        assert len(loaded) <= MOST_OF_A_PRODUCER
 
 
 @pytest.mark.parametrize("state", ["enable", "disable"])
 def test_a_producer_finds_the_collector_as_it_was(state: str) -> None:
     """It rests only while `tasks` is loaded, also where that fails."""
-    for begin in ("", "sys.modules['tasks.chat'] = None; "):
-        code = f"""
+    code = f"""
 import gc, sys
-gc.{state}(); {begin}
+gc.{state}()
+sys.modules["tasks.chat"] = None
 try:
     import tasks
 except ImportError:
-    pass
+    assert gc.isenabled() is {state == "enable"}
+    del sys.modules["tasks.chat"]
+import tasks.chat
 assert gc.isenabled() is {state == "enable"}"""
-        loaded_by(code)
+    loaded_by(code)
 
 
 def test_nobody_looks_through_what_a_producer_has_loaded() -> None:
@@ -102,16 +115,16 @@ assert 0.9 * frozen < gc.get_freeze_count() <= frozen, (frozen, gc.get_freeze_co
 
 def test_a_worker_knows_every_task_before_its_first_message() -> None:
     """What Celery loads at a worker's start registers them, with the body of the chat task."""
-    code = "from tasks import app\napp.loader.import_default_modules()"
+    (loaded,) = loaded_by("from tasks import app\napp.loader.import_default_modules()")
     names = ("tasks.attempt.body", "tasks.beat.maintenance", "tasks.beat.sweep", "tasks.embeddings")
-    assert loaded_by(code) >= {*names}
+    assert loaded >= {*names}
 
 
-def test_a_worker_loads_no_gateway_and_no_command_line_of_ours() -> None:
+def test_a_worker_loads_no_gateway_and_no_command_line_of_ours(
+    of_a_worker: list[set[str]],
+) -> None:
     """Nor that of its HTTP client, what draws charts, and the SDK of traces that nobody set up."""
-    code = "import worker.start.commands\nworker.app.loader.import_default_modules()"
-    code += "\nimport gc\nassert gc.get_threshold()[0] == worker.heap.STARTING"
-    loaded = loaded_by(code)
+    _, loaded, _ = of_a_worker
     begins = (*OF_THE_GATEWAY[:3], "rich", "prompt_toolkit", "matplotlib", "plotext")
     begins += (
         "flower",
@@ -135,14 +148,15 @@ from llm import LLMSettings
 from worker.model_servers import model_servers
 (server,) = model_servers(LLMSettings(_env_file=None, base_url="http://127.0.0.1:9"))
 assert server.trouble"""
-    assert not {"httpcore", "anyio", "trio"} & loaded_by(code)
+    (loaded,) = loaded_by(code)
+    assert not {"httpcore", "anyio", "trio"} & loaded
 
 
-def test_what_no_worker_uses_is_found_by_whoever_asks_later() -> None:
+def test_what_no_worker_uses_is_found_by_whoever_asks_later(of_a_worker: list[set[str]]) -> None:
     """Spans need OpenTelemetry's SDK, a tool may need any of them."""
-    assert not {*UNUSED} & loaded_by("import worker.start.commands")
-    later = "import worker.start.commands, yaml, pygments, opentelemetry.sdk"
-    assert loaded_by(later) >= {"yaml", "pygments", "opentelemetry.sdk"}
+    at_first, _, later = of_a_worker
+    assert not {*UNUSED} & at_first
+    assert later >= {"yaml", "pygments", "opentelemetry.sdk"}
 
 
 @pytest.mark.parametrize("package", FACES)

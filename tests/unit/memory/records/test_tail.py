@@ -16,6 +16,7 @@ from memory.records.changes import LOOK_S
 from memory.records.events import FROM_START, READ_EVENTS, Stream
 from memory.records.tail import BLOCK_MS, LATE_S, TRACKED_FROM
 from memory.redis.async_connection import AsyncConnection
+from tests.support.effort import effort
 from tests.support.virtual_time.loop import passed, run
 from tests.support.virtual_time.streams import CIPHER, TRIP_S, Streams
 
@@ -133,7 +134,7 @@ async def _all_follow(
     await tail.aclose()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(50, long=1000), deadline=None)
 @given(
     followers=st.lists(FOLLOWERS, min_size=1, max_size=60)
     | st.lists(FOLLOWERS, min_size=25, max_size=60),
