@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 UNUSED = (
-    "opentelemetry.sdk",  # redis 8.1: its own metrics, with psutil
+    "opentelemetry.metrics",  # redis 8.1: its own metrics
+    "opentelemetry.sdk",  # the same
+    "psutil",  # celery 5.7.0: the memory in `celery inspect memsample`
     "pygments",  # celery 5.7.0: colours for `celery inspect`
     "yaml",  # kombu 5.7.0: messages that no worker accepts
 )
