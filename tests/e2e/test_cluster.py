@@ -14,6 +14,8 @@ from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.warm.python import run_python, warm
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = 9
 
 # A process of its own: the producer in this one knows one address for all tests.
@@ -103,8 +105,6 @@ for sending in (blocking, on_a_loop, raw):
 PAUSED = """
 import json, time
 from tasks import chat_task, find_jobs, follow_job, pause, paused, resume, send_many, usage
-
-pytestmark = pytest.mark.slow
 
 def states():
     return {one.state for one in find_jobs(tag="import-7").jobs}

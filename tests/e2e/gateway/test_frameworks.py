@@ -15,6 +15,8 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
+from tests.support.machine import scaled
+
 ROOT = Path(__file__).resolve().parents[3]
 SDK = Path(sys.prefix) / "agents-sdk"
 SCRIPT = ROOT / "tests" / "support" / "servers" / "agents_sdk.py"
@@ -91,7 +93,7 @@ def test_the_agents_sdk_holds_a_session(gateway: str, kind: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SDK), "NO_PROXY": "127.0.0.1"}
     ran = subprocess.run(  # our own
         [sys.executable, str(SCRIPT), gateway, kind, uuid.uuid4().hex],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=scaled(60), check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     told = json.loads(ran.stdout)
