@@ -27,6 +27,7 @@ NOT_GRANTED = {
     "publish": "for channels, not keys",
     "subscribe": "for channels, not keys",
     "psubscribe": "for channels, not keys",
+    "unsubscribe": "for channels, not keys",
     "acl": "everybody may ask who he is; the administrator alone asks for rights",
     "count": "an option of XREAD",
     "block": "an option of XREAD",
