@@ -1,5 +1,5 @@
-"""Which of xdist's processes runs what: one for each core the unit and contract tests, the others
-the rest.
+"""Which of xdist's processes runs what: two of five the unit and contract tests, the others the
+rest.
 
 A process has to collect what it may be given, and most of the items are the short ones'. What
 imports LangChain is collected by one of the others alone: that takes a second of a core. With
@@ -24,8 +24,8 @@ DEAR = (
 )
 """All that import LangChain."""
 OF_SHORT, OF_REST, OF_REST_AND_DEAR = "short", "rest", "rest and dear"
-PER_CORE = 5
-"""Processes of tests, of which one is for the short ones."""
+SHORT_PART = 0.4
+"""Of the processes, those for the short ones: they use a core all the time, the others mostly wait."""
 
 
 def are_wanted() -> bool:
@@ -38,7 +38,7 @@ def share_of(number: int, processes: int) -> str:
     has crashed."""
     if processes < 2 or number >= processes:
         return ""
-    short = max(1, processes // PER_CORE)
+    short = max(1, int(processes * SHORT_PART))
     if number < short:
         return OF_SHORT
     return OF_REST_AND_DEAR if number == short else OF_REST

@@ -92,8 +92,8 @@ def setup(stack: GriotStack, tmp_path_factory: pytest.TempPathFactory) -> Setup:
 
 @pytest.fixture(scope="module")
 def answered(setup: Setup) -> Setup:
-    """After a turn with a tool, and one as people have it."""
-    for agent, model in (("energy", "ok"), ("tooled", None)):
+    """After a turn with a tool, one as people have it, and one whose reply comes bit by bit."""
+    for agent, model in (("energy", "ok"), ("energy", "ok:5x40ms"), ("tooled", None)):
         chat_task.delay(agent, f"s-{agent}", "hello", model=model).get(timeout=WAIT_S)
     return setup
 
@@ -155,7 +155,7 @@ OF_A_TURN: list[tuple[str, dict[str, str]]] = [
 def test_a_turn_moves_what_a_worker_measures(
     answered: Setup, name: str, labels: dict[str, str]
 ) -> None:
-    """One with a tool, and one as people have it."""
+    """One with a tool, one as people have it, and one whose reply comes bit by bit."""
     answered.moved("worker", name, **labels)
 
 
