@@ -25,7 +25,7 @@ DEAR = (
 """All that import LangChain."""
 OF_SHORT, OF_REST, OF_REST_AND_DEAR = "short", "rest", "rest and dear"
 SHORT_PART = 0.4
-"""Of the processes, those for the short ones: they use a core all the time, the others mostly wait."""
+"""Of the processes, those for the short ones, which use a core while the others mostly wait."""
 
 
 def are_wanted() -> bool:
