@@ -10,7 +10,7 @@ from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAITING = {"REDIS_WAIT_REPLICAS": "1", "REDIS_WAIT_TIMEOUT": f"{scaled(1):.2f}"}
+WAITING = {"REDIS_WAIT_REPLICAS": "1", "REDIS_WAIT_TIMEOUT": "0.5"}
 PRODUCER = """
 import asyncio, sys
 from tasks import NotAccepted, chat_task
