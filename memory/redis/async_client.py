@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import Endpoint, keep_raw
-from memory.redis.replicas import has_wait_behind
+from memory.redis.replicas import OneWait, has_wait_behind
 
 MAX_CONNECTIONS = 64
 """Connections per server, and so groups under way at once on a cluster, where each takes one."""
@@ -94,11 +94,13 @@ class ServerClient:
     async def _send(self, wires: Sequence[Wire]) -> Replies:
         # What redis-py's pipeline does, at a third of its cost: packed by hiredis, and with one
         # time-out that moves on, not one for each reply.
-        request = b"".join(map(hiredis.pack_command, wires))  # type: ignore[arg-type]  # the stub says: a tuple of one
+        waiting = OneWait(wires)
+        sent = waiting.sent
+        request = b"".join(map(hiredis.pack_command, sent))  # type: ignore[arg-type]  # the stub says: a tuple of one
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command(request)
-            return await self._read(connection, len(wires))
+            return waiting.all_replies(await self._read(connection, len(sent)))
         except BaseException:
             # Replies that nobody has read must not become another caller's.
             await connection.disconnect(nowait=True)

@@ -19,7 +19,7 @@ from memory.redis.cluster_client import cluster_client
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
-from memory.redis.replicas import ReplicaWait, has_wait_behind
+from memory.redis.replicas import OneWait, ReplicaWait, has_wait_behind
 from memory.redis.round_trip import RoundTrip
 from memory.settings import MemorySettings
 
@@ -240,12 +240,13 @@ def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -
     if isinstance(client, RedisCluster):
         return _send_to_cluster(client, wires)
     # What redis-py's pipeline does, at half of its cost.
-    request = _packed(wires)
+    waiting = OneWait(wires)
+    request = _packed(waiting.sent)
     pool: ConnectionPool = client.connection_pool
     connection = pool.get_connection()
     try:
         connection.send_packed_command([request])  # type: ignore[no-untyped-call]
-        return [_read_one(connection) for _ in wires]
+        return waiting.all_replies([_read_one(connection) for _ in waiting.sent])
     except BaseException:
         # Replies that nobody has read must not become another caller's.
         connection.disconnect()  # type: ignore[no-untyped-call]

@@ -17,6 +17,7 @@ from memory.settings import MemorySettings
 
 logger = logging.getLogger(__name__)
 
+Wire = tuple[Argument, ...]
 T = TypeVar("T")
 
 
@@ -99,6 +100,39 @@ class ReplicaWait:
         if replication.is_required:
             raise MemoryUnavailable(f"{fact}; {todo}")
         logger.warning("%s; work goes on; %s", fact, todo)
+
+
+class OneWait:
+    """Commands for one connection, of whose WAITs only the last is sent: it is about all that was
+    written before it.
+
+    Where a replica stands still each would take REDIS_WAIT_TIMEOUT, so a few jobs at once would
+    take longer than REDIS_TIMEOUT, and the connection would be given up.
+    """
+
+    def __init__(self, wires: Sequence[Wire]) -> None:
+        self._wires = wires
+        self._waits = [at for at, wire in enumerate(wires) if wire[0] == "WAIT"]
+        # With the write right before it, which is there for its sake.
+        self._left_out = {place for at in self._waits[:-1] for place in (at - 1, at)}
+
+    @property
+    def sent(self) -> Sequence[Wire]:
+        """What to send."""
+        if not self._left_out:
+            return self._wires
+        return [wire for at, wire in enumerate(self._wires) if at not in self._left_out]
+
+    def all_replies(self, replies: list[object]) -> list[object]:
+        """The replies to all commands, of those to what was sent: the WAIT's for what was not."""
+        if not self._left_out:
+            return replies
+        received = iter(replies)
+        answers = [
+            None if at in self._left_out else next(received) for at in range(len(self._wires))
+        ]
+        of_wait = answers[self._waits[-1]]
+        return [of_wait if at in self._left_out else one for at, one in enumerate(answers)]
 
 
 def has_wait_behind(wires: Sequence[Sequence[object]], at: int) -> bool:

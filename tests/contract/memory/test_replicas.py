@@ -1,8 +1,11 @@
 """REDIS_WAIT_REPLICAS: what counts as written is on replicas, or the caller is told."""
 
+import asyncio
 import logging
+import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from itertools import chain
 from typing import TypeVar
 
 import pytest
@@ -202,6 +205,38 @@ async def test_a_turn_is_recorded_although_too_few_replicas_have_it(
         assert "0 of 1 replicas" in caplog.text
     assert master.command("LLEN", BOX.keys.history) == 1
     await sender.aclose()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_many_at_once_wait_for_a_replica_together(
+    kind: str, pair: tuple[ValkeyServer, ValkeyServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One after the other, they would take longer than an answer may, and a worker lose Redis."""
+    master, replica = pair
+    settings = settings_of(master, "single")
+    boxes = [Mailbox.of(Keyspace(), "a", f"many {kind} {number}") for number in range(10)]
+    jobs = [
+        box.take_in(Intake(f"{kind}-{number}", b"{}", NO_CAP), grace_ms=GRACE_MS)
+        for number, box in enumerate(boxes)
+    ]
+    replica.freeze()
+    master.command("CONFIG", "RESETSTAT")
+    try:
+        if kind == "async":
+            loop_side = AsyncConnection(settings)
+            answers = await asyncio.gather(*(loop_side.run_last(*job) for job in jobs))
+            await loop_side.aclose()
+            assert [one.outcome for one in answers] == [EnqueueOutcome.NEW] * 10
+        else:
+            with closing(Connection(settings)) as thread_side:
+                thread_side.run_all(*chain.from_iterable(jobs))
+        assert "0 of 1 replicas" in caplog.text
+        waits = re.search(r"cmdstat_wait:calls=(\d+)", str(master.command("INFO", "commandstats")))
+        assert waits is not None
+        assert int(waits[1]) <= 2, "again where the scripts were not known yet"
+        assert all(master.command("EXISTS", box.keys.queue) == 1 for box in boxes)
+    finally:
+        replica.thaw()
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
