@@ -67,7 +67,9 @@ class TestChatOllama(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         return "ok"
 
-    @pytest.mark.xfail(strict=True, reason="wants the keys that its question names: a real model")
+    # Not run: pytest parses sources for the traceback of an xfail, and CPython 3.11 may answer with
+    # SystemError while other threads run (gh-106905), which ended the whole run on a busy machine.
+    @pytest.mark.xfail(run=False, reason="wants the keys that its question names: a real model")
     def test_json_mode(self, model: BaseChatModel) -> None:
         """The stand-in has one key for any question."""
         super().test_json_mode(model)
