@@ -151,8 +151,9 @@ def test_seconds_from_now_count_by_redis_clock(
         memory.run.assert_called_once()
 
 
-def test_a_job_without_a_deadline_asks_for_no_time() -> None:
+def test_a_job_without_a_deadline_asks_for_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does one with a moment."""
+    monkeypatch.setattr("tasks.submit.producer.redis_clock_s", lambda: NOW_S)
     memory = Mock()
     producer = Producer(app, memory, Keyspace(), load_settings(), QueueWait(5.0))
     producer.checked(("energy", "s1", "Hello"), {})
