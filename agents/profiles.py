@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -36,6 +36,7 @@ _PLAIN = {
     "extra_forbidden": "is no key that can stand there",
 }
 _LENGTH = re.compile(r"(\d{1,9})([smhd])")
+MOST_UNNAMED = 1000
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
@@ -137,6 +138,8 @@ class Profiles:
 
     default: Profile
     by_id: Mapping[str, Profile]
+    _unnamed: dict[str, Profile] = field(default_factory=dict, compare=False, repr=False)
+    """Of agents without one of their own, those that were asked for, as a turn does often."""
 
     @property
     def has_summaries(self) -> bool:
@@ -150,7 +153,12 @@ class Profiles:
 
     def of(self, agent_id: str) -> Profile:
         """The profile of `agent_id`."""
-        return self.by_id.get(agent_id, self.default)
+        known = self.by_id.get(agent_id) or self._unnamed.get(agent_id)
+        if known is None:
+            if len(self._unnamed) >= MOST_UNNAMED:
+                self._unnamed.clear()
+            known = self._unnamed[agent_id] = replace(self.default, agent_id=agent_id)
+        return known
 
     @classmethod
     def load(cls, settings: AgentSettings) -> "Profiles":

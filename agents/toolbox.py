@@ -29,9 +29,7 @@ class Toolbox:
         """Whether calls that a model writes as text are calls (AGENT_TOOL_CALLS_IN_TEXT)."""
         return self._settings.tool_calls_in_text
 
-    def of(
-        self, profile: Profile, names: Sequence[str] | None = None, *, agent_id: str
-    ) -> tuple[Tool, ...]:
+    def of(self, profile: Profile, names: Sequence[str] | None = None) -> tuple[Tool, ...]:
         """The tools of an agent; of these only the named ones where `names` are given.
 
         Raises UnknownTool for a name that is none of them.
@@ -41,7 +39,7 @@ class Toolbox:
             return tuple(tools.values())
         for name in names:
             if name not in tools:
-                raise UnknownTool(f"tools: agent {agent_id} has no tool {quoted(name)}")
+                raise UnknownTool(f"tools: agent {profile.agent_id} has no tool {quoted(name)}")
         return tuple(tools[name] for name in dict.fromkeys(names))
 
     @property

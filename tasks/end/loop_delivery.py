@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 from celery import Celery
 from celery.app.task import Context
-from celery.backends.redis import RedisBackend
 
 from memory import (
     AsyncConnection,
@@ -256,13 +255,6 @@ class LoopDelivery:
         key = backend.get_key_for_task(end.job_id)
         kept = ("SETEX", key, int(backend.expires), packed)
         return [Command(_nothing, parts) for parts in (kept, ("PUBLISH", key, packed))]
-
-
-def plain_results(app: Celery, url: str, *, timeout_s: float) -> MemorySettings | None:
-    """The server of the results, where it is one plain Redis; else None."""
-    if type(app.backend) is not RedisBackend:
-        return None
-    return MemorySettings(url=url, mode="single", timeout_s=timeout_s)
 
 
 def _nothing(_: object) -> None:

@@ -66,9 +66,9 @@ class Settings:
         return _celery_url(self.memory, self.queue.broker_url, 1, BROKER)
 
     @property
-    def broker_redis_url(self) -> str | None:
-        """The address of the broker as redis-py has it; None where that is not one plain Redis."""
-        return _of_redis_py(self.broker_url) if _is_plain(self.broker_url) else None
+    def plain_broker(self) -> MemorySettings | None:
+        """How the broker is reached without kombu; None where it is not one plain Redis."""
+        return self._plain(self.broker_url)
 
     @cached_property
     def is_rabbitmq(self) -> bool:
@@ -102,14 +102,16 @@ class Settings:
         return _celery_url(self.memory, self.queue.result_backend, 2, RESULTS)
 
     @property
-    def results_redis_url(self) -> str:
-        """The address of the results as redis-py has it, which writes a Unix socket otherwise."""
-        return _of_redis_py(self.result_backend)
+    def plain_results(self) -> MemorySettings | None:
+        """How the results are reached without Celery; None where that is not one plain Redis."""
+        return self._plain(self.result_backend)
 
-    @property
-    def plain_results_url(self) -> str | None:
-        """The same; None where that is not one plain Redis."""
-        return self.results_redis_url if _is_plain(self.result_backend) else None
+    def _plain(self, url: str) -> MemorySettings | None:
+        if _kind(url) not in PLAIN_KINDS or ";" in url:
+            return None
+        return MemorySettings(
+            url=SecretStr(_of_redis_py(url)), mode="single", timeout_s=self.memory.timeout_s
+        )
 
     @cached_property
     def max_image_bytes(self) -> int:
@@ -258,13 +260,8 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
     return plain_options(url, "REDIS_URL")
 
 
-def _is_plain(url: str) -> bool:
-    """Whether an address of Celery's is one Redis, and no Sentinels or several."""
-    return _kind(url) in PLAIN_KINDS and ";" not in url
-
-
 def _of_redis_py(url: str) -> str:
-    """An address of Celery's, as redis-py has it."""
+    """An address of Celery's as redis-py has it, which writes a Unix socket otherwise."""
     if not url.startswith(SOCKET):
         return url
     path, _, options = url.removeprefix(SOCKET).partition("?")

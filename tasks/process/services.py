@@ -9,7 +9,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from memory import Connection, MemorySettings
+from memory import Connection
 from memory.redis.announced import Announcements
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
@@ -36,10 +36,8 @@ class ProducerServices:
     @cached_property
     def results(self) -> Announcements | None:
         """What waits for results, where one plain Redis has them; for any thread."""
-        url, timeout_s = self.settings.plain_results_url, self.settings.memory.timeout_s
-        if url is None:
-            return None
-        return Announcements(MemorySettings(url=url, mode="single", timeout_s=timeout_s))
+        where = self.settings.plain_results
+        return None if where is None else Announcements(where)
 
     @cached_property
     def results_url(self) -> str:

@@ -181,7 +181,7 @@ class ModelTurn:
         toolbox = self._models.toolbox
         functions = [function.as_offered for function in job.client_functions]
         try:
-            tools = toolbox.of(self._profile, job.tool_names, agent_id=job.agent_id)
+            tools = toolbox.of(self._profile, job.tool_names)
         except UnknownTool as exc:
             raise UnknownToolAsked(str(exc)) from None
         if twice := {tool.name for tool in tools} & {function.name for function in functions}:

@@ -55,7 +55,9 @@ class Straight:
         try:
             self._connection.run_each(commands)
         except MemoryServiceError as exc:
-            raise OperationalError(str(exc)) from exc
+            # The reason alone: what ours makes of it names the settings of the memory.
+            where, why = self._connection.label, exc.__cause__ or exc
+            raise OperationalError(f"the broker at {where}: {why}") from exc
 
     def close(self) -> None:
         """Close the connection; the next use opens one."""
@@ -75,11 +77,7 @@ class Straight:
 
 
 def _make_straight() -> Straight:
-    settings = load_settings()
-    url = settings.broker_redis_url
-    if url is None:
-        return Straight(None)
-    return Straight(MemorySettings(url=url, mode="single", timeout_s=settings.memory.timeout_s))
+    return Straight(load_settings().plain_broker)
 
 
 straight = PerProcess(_make_straight)

@@ -14,7 +14,7 @@ from children import json_schema
 from children.pool import Children, Limits
 from llm import Capabilities, ContextLimits, Fleet
 from memory import AsyncConnection, JobToWake, SessionKeys
-from tasks.end.loop_delivery import LoopDelivery, plain_results
+from tasks.end.loop_delivery import LoopDelivery
 from tasks.process.app import app
 from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.embedding.embedder import Embedder
@@ -73,14 +73,12 @@ class WorkerServices:
     @cached_property
     def ends(self) -> LoopDelivery:
         """What delivers the ends of jobs."""
-        where, timeout_s = self.settings.results_redis_url, self.settings.memory.timeout_s
-        results = plain_results(app, where, timeout_s=timeout_s)
         claim_ms = round(self.settings.queue.grace_s * 1000)
         return LoopDelivery(
             app,
             lambda: self.memory,
             self.keyspace,
-            results=results,
+            results=self.settings.plain_results,
             claim_ms=claim_ms,
             on_webhook=self.webhooks.nudge,
         )

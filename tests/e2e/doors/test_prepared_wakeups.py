@@ -204,5 +204,6 @@ def test_a_wake_up_that_the_broker_does_not_take_is_left_to_the_sweeper(
     finally:
         valkey.restart()
     assert "the wake-up of job j1 was not published; the sweeper will publish it" in caplog.text
+    assert "REDIS_URL" not in caplog.text, "that is the memory's"
     Sent().publish("j2")
     assert sum(map(len, queued(valkey).values())) == 1 + is_known

@@ -36,7 +36,7 @@ async def test_its_tools_are_tools(summit_tools: types.ModuleType, tmp_path: Pat
     settings = AgentSettings(profiles=path)
     profiles = Profiles.load(settings)
     box = Toolbox(profiles, settings)
-    capacity, book = box.of(profiles.of("energy"), agent_id="energy")
+    capacity, book = box.of(profiles.of("energy"))
     context = ToolContext("energy", "s", "job-1", attempt=1)
     told = await capacity.call({"country": "GH", "source": "solar"}, context)
     assert told.content == '{"country":"GH","source":"solar","mw":170}'

@@ -98,11 +98,14 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_agent_speaks_with_the_default_profile(tmp_path: Path) -> None:
-    """It is that very one: a turn asks for it several times."""
+    """Under its own id."""
     profiles = profiles_from("[default]\nsystem_prompt = 'Be brief.'\nmodel = 'm:1'", tmp_path)
     unknown = profiles.of("fisheries")
-    assert unknown is profiles.default
-    assert (unknown.system_prompt, unknown.model) == ("Be brief.", "m:1")
+    assert (unknown.agent_id, unknown.system_prompt, unknown.model) == (
+        "fisheries",
+        "Be brief.",
+        "m:1",
+    )
 
 
 def test_an_agent_takes_nothing_from_the_default_profile(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def toolbox(text: str, directory: Path) -> tuple[Toolbox, Profiles]:
 def names(found: tuple[Toolbox, Profiles], agent_id: str, wanted: list[str] | None) -> list[str]:
     """The tools of one agent."""
     box, profiles = found
-    return [tool.name for tool in box.of(profiles.of(agent_id), wanted, agent_id=agent_id)]
+    return [tool.name for tool in box.of(profiles.of(agent_id), wanted)]
 
 
 def test_an_agent_has_the_tools_of_its_profile(tmp_path: Path) -> None:

@@ -270,8 +270,10 @@ def test_the_address_of_the_results_as_redis_py_has_it(
 ) -> None:
     """Only a Unix socket is written in another way; redis-py takes it."""
     settings = loaded(monkeypatch, CELERY_RESULT_BACKEND=given)
-    assert settings.results_redis_url == of_redis_py
-    Connection(MemorySettings(url=SecretStr(of_redis_py)))
+    plain = settings.plain_results
+    assert plain is not None
+    assert plain.url == SecretStr(of_redis_py)
+    Connection(plain)
 
 
 ADDRESSES = """
@@ -331,7 +333,10 @@ def test_a_spelling_of_ssl_cert_reqs_means_the_same_everywhere(
     assert given.broker.tls["cert_reqs"] == of_rabbitmq
     assert given.results.url == "sentinel://a:1/2;sentinel://b:1/2"
     assert given.results.tls == {"ssl_cert_reqs": meant, "ssl_check_hostname": True}
-    assert f"ssl_cert_reqs={meant}" in settings.results_redis_url
+    assert given.plain_results is None, "Sentinels"
+    assert settings.plain_results is not None
+    assert settings.plain_results.url is not None
+    assert f"ssl_cert_reqs={meant}" in settings.plain_results.url.get_secret_value()
 
 
 def test_every_option_of_tls_means_the_same_for_celery(monkeypatch: pytest.MonkeyPatch) -> None:
