@@ -67,8 +67,8 @@ class TestChatOllama(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         return "ok"
 
-    # Not run: pytest parses sources for the traceback of an xfail, and CPython 3.11 may answer with
-    # SystemError while other threads run (gh-106905), which ended the whole run on a busy machine.
+    # Not run: for the traceback of an xfail pytest parses sources, which CPython 3.11 answers now
+    # and then with SystemError (pytest-dev/pytest#10763), and that ended whole runs.
     @pytest.mark.xfail(run=False, reason="wants the keys that its question names: a real model")
     def test_json_mode(self, model: BaseChatModel) -> None:
         """The stand-in has one key for any question."""
