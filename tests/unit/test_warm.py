@@ -15,8 +15,8 @@ from tests.support.warm.python import IS_COLD, run_python
 LAST_WORDS = """
 import atexit, sys, threading, time
 atexit.register(print, "last")
-threading.Timer(0.05, print, ["a thread"]).start()
 print("first", end=" ")
+threading.Timer(0.05, print, ["a thread"]).start()
 """
 
 
