@@ -294,7 +294,7 @@ def test_what_a_dead_sender_did_to_others_is_told_by_the_sweeper(
         assert ended.state == "REVOKED"
         assert last_event(second.id).type is EventType.CANCELLED
     chat_task.cancel(first.id)
-    assert AsyncResult(third.job_id, app=app).get(timeout=WAIT_S)["response"]
+    assert chat_task.AsyncResult(third.job_id).get(timeout=WAIT_S)["response"]
 
 
 def test_what_cannot_be_told_stays_to_be_told(session_id: str) -> None:

@@ -80,7 +80,7 @@ def test_a_late_message_of_a_dead_job_fails_for_the_same_reason(dead_job: str) -
     app.backend.forget(dead_job)
     publish(app, dead_job, wakeup_kwargs(keys, None), {})
     with pytest.raises(JobFailed) as failed:
-        AsyncResult(dead_job, app=app).get(timeout=WAIT_S)
+        JobResult(dead_job, app=app).get(timeout=WAIT_S)
     assert str(failed.value) == found.letter.reason
     (told,) = follow_job(dead_job)
     assert (told.type, told.data) == (EventType.FAILED, {"error": found.letter.reason})
@@ -106,7 +106,7 @@ def test_an_envelope_that_another_program_made_too_large_is_not_kept(dead_job: s
     )
     publish(app, new_id, wakeup_kwargs(keys, None), {})
     with pytest.raises(JobFailed, match="CHAT_MAX_ENVELOPE_BYTES"):
-        AsyncResult(new_id, app=app).get(timeout=WAIT_S)
+        JobResult(new_id, app=app).get(timeout=WAIT_S)
     kept = get_redis_memory().connection.run(Command(list, ("LRANGE", keys.dead, 0, -1)))
     assert sum(map(len, kept)) < 100_000
     with pytest.raises(
@@ -122,7 +122,7 @@ def test_a_dead_job_is_sent_again(dead_job: str) -> None:
     """Under a new id; answered, remembered, and no longer among the dead letters."""
     session_id = letter_of(dead_job).session_id
     new_id = requeue(app, dead_job)
-    result = AsyncResult(new_id, app=app).get(timeout=WAIT_S)
+    result = JobResult(new_id, app=app).get(timeout=WAIT_S)
     assert "hear me" in result["response"]
     assert len(get_redis_memory().get_conversation_history("energy", session_id)) == 2
     with pytest.raises(InvalidJob):
@@ -177,7 +177,7 @@ def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
     again = run(main, ["dead-letters", "requeue", dead_job])
     assert again.exit_code == 0, again.output
     new_id = again.output.split()[-1]
-    assert "hear me" in AsyncResult(new_id, app=app).get(timeout=WAIT_S)["response"]
+    assert "hear me" in JobResult(new_id, app=app).get(timeout=WAIT_S)["response"]
     refused = run(main, ["dead-letters", "drop", dead_job])
     assert refused.exit_code == 1
     assert dead_job in refused.output
@@ -225,7 +225,7 @@ def test_one_that_is_refused_keeps_its_letter(dead_job: str) -> None:
 def test_the_audit_has_who_sent_a_dead_letter_again_or_dropped_it(dead_job: str) -> None:
     """With the new id; a letter that nobody has leaves no record."""
     new_id = requeue(app, dead_job)
-    AsyncResult(new_id, app=app).get(timeout=WAIT_S)
+    JobResult(new_id, app=app).get(timeout=WAIT_S)
     with pytest.raises(InvalidJob):
         drop(dead_job)
     memory = get_redis_memory()

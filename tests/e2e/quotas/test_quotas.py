@@ -182,7 +182,7 @@ def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(
     assert done.returncode == 0, done.stderr
     *jobs, by_delay, by_loop = done.stdout.splitlines()
     for job in jobs:
-        assert AsyncResult(job, app=app).get(timeout=WAIT_S)["response"]
+        assert chat_task.AsyncResult(job).get(timeout=WAIT_S)["response"]
     for said in (by_delay, by_loop):
         assert said.startswith("QuotaExceeded True the 2 jobs per minute of agent water")
 

@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import Celery
-from celery.result import AsyncResult
 from pydantic import JsonValue
 
 from sandbox.process import ServerProcess
-from tasks import app, chat_task
+from tasks import JobResult, app, chat_task
 from tasks.process.wakeup import publish, wakeup_kwargs
 from tests.support.effort import effort
 from tests.support.faults.celery_messages import (
@@ -61,7 +60,7 @@ def test_a_late_message_of_a_job_whose_result_was_lost(rig: Rig, sender: Sender)
     assert rig.results.delete(key) == 1
     publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
     wait_until(lambda: rig.results.exists(key), what="the result is there again")
-    assert AsyncResult(job.id, app=app).get(timeout=scaled(5))["response"] == first["response"]
+    assert JobResult(job.id, app=app).get(timeout=scaled(5))["response"] == first["response"]
     rig.check(sender, max_calls=1)
 
 
