@@ -1,7 +1,7 @@
 """How late the event loop of all turns is, and what held it.
 
 The loop notes how much later than planned its own timer comes. A thread looks on: where the timer
-is overdue it reads what the loop's thread is doing, and when the timer has come it says so in the
+is overdue it notes what the loop's thread is doing, and when the timer has come it says so in the
 log, by file, line and function alone, for values may be somebody's words.
 
 Where nobody waits for the loop both look seldom, until the next turn begins: they were most of what
@@ -84,8 +84,7 @@ class LoopWatch:
         self._is_idle: Callable[[], bool] = lambda: False
         self._timer: asyncio.TimerHandle | None = None
         self._cpu_s = 0.0
-        self._held_cpu_s = 0.0
-        self._ticks = 0
+        self._held_at = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
         self._report = HoldReport()
@@ -141,33 +140,23 @@ class LoopWatch:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         cpu_s, now_s = time.thread_time(), time.monotonic()
-        self._late.append((now_s, max(0.0, now_s - self._due_s)))
+        late_s = max(0.0, now_s - self._due_s)
+        self._late.append((now_s, late_s))
         if not self._is_idle():
             self._busy_s = now_s
-        self._held_cpu_s, self._cpu_s = cpu_s - self._cpu_s, cpu_s
-        self._ticks += 1
+        # Told here, where the figures are those of this delay: the thread may come too late.
+        self._report.tell(late_s, cpu_s - self._cpu_s, self._held_at, now_s)
+        self._held_at, self._cpu_s = "", cpu_s
         self._plan(loop)
 
     def _look_on(self) -> None:
         while not self._is_over.is_set():
-            if self._is_told_to_hurry(IDLE_S if self._is_resting else LOOK_S):
-                continue
-            ticks = self._ticks
-            if time.monotonic() - self._due_s < OVERDUE_S:
-                continue
+            if self._is_hurried.wait(IDLE_S if self._is_resting else LOOK_S):
+                self._is_hurried.clear()
             # C code that keeps the interpreter's lock keeps this thread, too: then it looks right
             # after, and mostly sees the line that called it.
-            where = self._where()
-            while self._ticks == ticks:
-                if self._is_told_to_hurry(TICK_S) and self._is_over.is_set():
-                    return
-            self._report.tell(self._late[-1][1], self._held_cpu_s, where, time.monotonic())
-
-    def _is_told_to_hurry(self, within_s: float) -> bool:
-        is_told = self._is_hurried.wait(within_s)
-        if is_told:
-            self._is_hurried.clear()
-        return is_told
+            elif time.monotonic() - self._due_s >= OVERDUE_S and not self._held_at:
+                self._held_at = self._where()
 
     def _where(self) -> str:
         """The task that runs, and where; "" while the loop itself waits for its turn."""

@@ -120,6 +120,8 @@ def test_a_turn_that_runs_too_long_is_stopped_here_too(
     late = chat_task.delay("energy", "too-long", "hello", timeout_s=0.2)
     with pytest.raises(JobTimeout):
         late.get()
+    # On a busy machine the turn is stopped before it asks, and leaves its part of the script.
+    scripted_model.clear()
     scripted_model.reply("in time")
     assert chat_task.delay("energy", "too-long", "and now?").get()["response"] == "in time"
 

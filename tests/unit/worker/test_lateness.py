@@ -57,6 +57,22 @@ def test_what_holds_the_loop_is_named_in_the_log(
     assert watch.seen().max_ms >= watch.seen().p99_ms
 
 
+def test_a_thread_that_looks_late_loses_no_report(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a busy machine the loop's timer comes again before the thread does."""
+
+    class Late(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return super().wait((timeout or 0.0) + 5 * TICK_S)
+
+    watch = LoopWatch()
+    watch._is_hurried = Late()
+    runtime.run(watch.start())
+    runtime.run(wait(SECRET))
+    wait_until(lambda: "the event loop was blocked for" in caplog.text, what="it is told")
+
+
 def test_it_is_told_once_and_the_rest_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     """A loop that is held all the time would fill the log; what is nobody's fault is not told."""
     report = HoldReport()
