@@ -28,6 +28,8 @@ from memory.redis.replicas import OneWait, has_wait_behind
 MAX_CONNECTIONS = 64
 """Connections per server, and so groups under way at once on a cluster, where each takes one."""
 
+TRANSPORT_ERRORS = exceptions.RedisError, exceptions.RedisClusterException, OSError
+
 Calls = Sequence[Command[object]]
 Replies = list[object]
 """One for each call; an error reply is a value of the list."""
@@ -153,7 +155,7 @@ class ClusterClient:
         answers = await asyncio.gather(
             *(self._exchange_group(cluster, commands) for commands in groups)
         )
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        errors = [answer for answer in answers if isinstance(answer, TRANSPORT_ERRORS)]
         if errors:
             failed = (getattr(error, "last_failed_node_name", None) for error in errors)
             self._failed_node = next(filter(None, failed), self._failed_node)
@@ -189,7 +191,7 @@ class ClusterClient:
         async with self._callers:
             try:
                 return await _reply_to_each(cluster, commands)
-            except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+            except (*TRANSPORT_ERRORS, UnicodeEncodeError) as exc:
                 return exc
             except AttributeError:
                 # Another coroutine has closed this very connection (redis-py 8.1, see above).
