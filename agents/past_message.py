@@ -7,10 +7,10 @@ Ollama would refuse even then is left out here: a refusal would fail each later 
 from collections.abc import Mapping, Sequence
 
 from memory.records.foreign import image_fault
-from memory.records.message import is_plain
 
 # What Ollama reads of a message (api/types.go, Message); our own fields stay at home.
 _MODEL_FIELDS = ("role", "content", "images", "thinking", "tool_calls", "tool_name", "tool_call_id")
+_REST = frozenset(_MODEL_FIELDS[2:])
 
 
 def for_model(past: Mapping[str, object]) -> dict[str, object]:
@@ -19,8 +19,8 @@ def for_model(past: Mapping[str, object]) -> dict[str, object]:
     Images that are no base64 (an address, say) are left out. `past` is one that `decode_messages`
     gave.
     """
-    if is_plain(past):
-        return {"role": past["role"], "content": past["content"]}
+    if _REST.isdisjoint(past) and (content := past.get("content")) is not None:
+        return {"role": past["role"], "content": content}
     shown = {name: past[name] for name in _MODEL_FIELDS if past.get(name) is not None}
     if isinstance(images := shown.pop("images", None), Sequence):
         readable = [image for image in images if image_fault(image) is None]

@@ -195,14 +195,11 @@ def _recent(
     """Where the part of a history begins that may be shown, and that part."""
     # docs/decisions.md, "max_history is exact, the window is not".
     begin = _begin(history, history_limit(ask, profile)) if form.has_history else len(history)
-    return begin, [_shown(past, form) for past in history[begin:]]
-
-
-def _shown(past: Mapping[str, object], form: PromptForm) -> dict[str, object]:
-    shown = for_model(past)
+    recent = [for_model(past) for past in history[begin:]]
     if not form.takes_images:
-        shown.pop("images", None)
-    return shown
+        for shown in recent:
+            shown.pop("images", None)
+    return begin, recent
 
 
 def _opening(recent: Sequence[Mapping[str, object]]) -> int:
@@ -242,6 +239,8 @@ async def read_answer(
 
 def _begin(history: Sequence[Mapping[str, object]], limit: int) -> int:
     """Where the last `limit` messages begin that somebody has said."""
+    if len(history) <= limit:
+        return 0
     # Calls of tools would use up the limit: docs/decisions.md, "max_history counts what is said".
     for at in range(len(history) - 1, -1, -1):
         limit -= history[at].get("role") != "tool" and "tool_calls" not in history[at]

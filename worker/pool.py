@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import Condition
 
@@ -72,14 +72,18 @@ class PoolTask:
         if self.args[0] != CHAT_TASK:
             return self
         name, job_id, headers, packed, content_type, encoding = self.args
+        rest: dict[str, object] = {}
         if content_type and is_wakeup(headers):  # type: ignore[arg-type]  # a dict, as Celery's
             # Celery's request has decoded it already, and nothing else lies in it.
             packed, content_type = (headers["args"], headers["kwargs"], None), None  # type: ignore[index]
+            # Celery would look for headers that are not its own, by some sixty calls.
+            rest = {"headers": {}}
         # Of Celery's first protocol, the body comes decoded and without a type.
         body = loads(packed, content_type, encoding, accept=ACCEPTED) if content_type else packed
         args, kwargs, embed = body  # type: ignore[misc]  # what it is not made of raises
-        request = Context(headers, args=args, kwargs=kwargs, **(embed or {}))
-        return replace(self, args=(name, job_id, headers, body, None, None), request=request)
+        request = Context(headers, args=args, kwargs=kwargs, **(embed or rest))
+        handled = name, job_id, headers, body, None, None
+        return PoolTask(self.target, handled, self.callback, self.accepted, request)
 
     def timed(self, attempt: RunningAttempt | None) -> Callback:
         """Celery's callback, with the time that the job took from its start."""

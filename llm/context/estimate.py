@@ -30,7 +30,9 @@ def estimated(message: Mapping[str, object], image_tokens: float = IMAGE_TOKENS)
     1 and 3/8. That is near what the tokenizers of today's models need, rather above than below.
     """
     text = message.get("content")
-    tokens = MESSAGE_TOKENS + (_of_text(text) if isinstance(text, str) else _of_json(text))
+    tokens = MESSAGE_TOKENS + (
+        len(text) / 4 if isinstance(text, str) and text.isascii() else _of_json(text)
+    )
     if "thinking" in message:
         tokens += _of_json(message["thinking"])
     if "tool_calls" in message:

@@ -7,6 +7,7 @@ strings, integers beyond 64 bits, lone surrogates) and what it would give back a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import cast
 
 import orjson
@@ -14,7 +15,7 @@ from pydantic import JsonValue
 
 from memory.errors import CorruptData, InvalidInput
 from memory.records.foreign import image_fault, put_right
-from memory.records.message import fault_of, is_nested_too_deeply, is_plain
+from memory.records.message import DEEP_BYTES, fault_of, is_nested_too_deeply, is_plain
 
 # orjson would turn these into strings or objects; refused instead, for they come back as such.
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -101,8 +102,8 @@ def decode_messages(raw: Sequence[bytes]) -> Decoded:
     # turn".
     decoded = [_message(element) for element in raw]
     messages = [message for message in decoded if message is not None]
-    places = tuple([at for at, message in enumerate(decoded) if message is not None])
-    return Decoded(messages=messages, corrupt=len(raw) - len(messages), places=places)
+    places = tuple(compress(range(len(raw)), decoded))
+    return Decoded(messages, len(raw) - len(messages), places)
 
 
 def _message(element: bytes) -> dict[str, JsonValue] | None:
@@ -116,7 +117,7 @@ def _message(element: bytes) -> dict[str, JsonValue] | None:
         value = put_right(value, leaves_out=True)
         if fault_of(value):
             return None
-    return None if is_nested_too_deeply(element, value) else value
+    return None if len(element) >= DEEP_BYTES and is_nested_too_deeply(element, value) else value
 
 
 def _fault_of_images(message: Mapping[str, object]) -> str | None:

@@ -18,6 +18,8 @@ _REST = frozenset(
 
 # orjson 3.11 reads 1024 levels and writes 254; a message lies two levels deep in a request.
 _SAFE_LEVELS, _LEVELS_AROUND = 250, 2
+DEEP_BYTES = 2 * _SAFE_LEVELS
+"""A level has two brackets: a shorter message is not nested too deeply."""
 
 
 def fault_of(message: Mapping[str, object]) -> str | None:
@@ -56,8 +58,8 @@ def _fault_of_fields(message: Mapping[str, object]) -> str | None:
 
 def is_nested_too_deeply(encoded: bytes, message: object) -> bool:
     """Whether a message as it is stored can be read, but not be sent on."""
-    # A level has two brackets. Most messages are too short, or have too few, for so many levels.
-    if len(encoded) < 2 * _SAFE_LEVELS or encoded.count(b"[") + encoded.count(b"{") < _SAFE_LEVELS:
+    # Most messages are too short, or have too few brackets, for so many levels.
+    if len(encoded) < DEEP_BYTES or encoded.count(b"[") + encoded.count(b"{") < _SAFE_LEVELS:
         return False
     for _ in range(_LEVELS_AROUND):
         message = [message]

@@ -4,14 +4,15 @@ A client made here never tries again by itself; `aio.AsyncConnection` does.
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
+from typing import Any
 
 import hiredis
 from redis import exceptions
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.asyncio.connection import AbstractConnection
@@ -26,8 +27,8 @@ from memory.redis.replicas import OneWait, has_wait_behind
 
 MAX_CONNECTIONS = 64
 """Connections per server, and so groups under way at once on a cluster, where each takes one."""
-READ_AT_ONCE = 64
-"""Replies for which one time-out is set."""
+
+TRANSPORT_ERRORS = exceptions.RedisError, exceptions.RedisClusterException, OSError
 
 Calls = Sequence[Command[object]]
 Replies = list[object]
@@ -111,18 +112,21 @@ class ServerClient:
     async def _read(self, connection: AbstractConnection, amount: int) -> Replies:
         replies: Replies = []
         clock = asyncio.get_running_loop().time
+        # redis-py has no public way to it; its own takes five calls for each reply.
+        parser: Any = connection._parser
+        reply_if_any = parser._reader.gets
         try:
             async with asyncio.timeout(None) as deadline:
-                while len(replies) < amount:
-                    if len(replies) % READ_AT_ONCE == 0:
+                for _ in range(amount):
+                    if (reply := reply_if_any()) is NOT_ENOUGH_DATA:
                         deadline.reschedule(clock() + self._timeout_s)
-                    try:
-                        # math.inf: None would be redis-py's own time-out, set and cancelled for
-                        # each reply.
-                        replies.append(await connection.read_response(timeout=math.inf))
-                    except exceptions.ResponseError as exc:
-                        # It answers one call; the replies to those behind it are read all the same.
-                        replies.append(exc.with_traceback(None))  # it holds these replies
+                        while (reply := reply_if_any()) is NOT_ENOUGH_DATA:
+                            await parser.read_from_socket()
+                    # An error reply answers one call; those behind it are read all the same. But
+                    # this one says that the server answers none now.
+                    if isinstance(reply, exceptions.ConnectionError):
+                        raise reply
+                    replies.append(reply)
         except TimeoutError as exc:
             raise exceptions.TimeoutError("no answer in time") from exc
         return replies
@@ -151,7 +155,7 @@ class ClusterClient:
         answers = await asyncio.gather(
             *(self._exchange_group(cluster, commands) for commands in groups)
         )
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        errors = [answer for answer in answers if isinstance(answer, TRANSPORT_ERRORS)]
         if errors:
             failed = (getattr(error, "last_failed_node_name", None) for error in errors)
             self._failed_node = next(filter(None, failed), self._failed_node)
@@ -187,7 +191,7 @@ class ClusterClient:
         async with self._callers:
             try:
                 return await _reply_to_each(cluster, commands)
-            except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+            except (*TRANSPORT_ERRORS, UnicodeEncodeError) as exc:
                 return exc
             except AttributeError:
                 # Another coroutine has closed this very connection (redis-py 8.1, see above).
@@ -264,14 +268,12 @@ def _new_cluster(where: Endpoint, retry: Retry) -> RedisCluster:
 
 def _in_groups(replies: Replies, groups: Sequence[Calls]) -> list[Replies]:
     rest = iter(replies)
-    return [[next(rest) for _ in commands] for commands in groups]
+    return [list(islice(rest, len(commands))) for commands in groups]
 
 
 def _first_without_script(replies: Replies) -> int:
-    for index, reply in enumerate(replies):
-        if isinstance(reply, exceptions.NoScriptError):
-            return index
-    return -1
+    kinds = list(map(type, replies))
+    return kinds.index(exceptions.NoScriptError) if exceptions.NoScriptError in kinds else -1
 
 
 def _sources_once(commands: Iterable[Command[object]]) -> list[Wire]:

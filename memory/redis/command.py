@@ -83,10 +83,10 @@ class LuaScript:
             raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(arguments)}")
         own = self.keys if more_keys is None else self.keys[:-1]
         # What is no group of keys is the only key, or those for the only name, which has dots.
-        is_given = isinstance(keys, str | tuple)
-        named = [keys] if is_given else [getattr(keys, name) for name in own]
-        named += [] if more_keys is None else [more_keys]
-        passed = [arguments[name] for name in self.arguments]
+        is_given = isinstance(keys, (str, tuple))  # not `str | tuple`, which is made each time
+        named = (keys,) if is_given else tuple([getattr(keys, name) for name in own])
+        named = named if more_keys is None else (*named, more_keys)
+        passed = tuple(map(arguments.__getitem__, self.arguments))
         return Command(parse, _spread(passed), _spread(named), self)
 
 
@@ -218,7 +218,7 @@ def _plain(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name.removesuffix("...") for name in names)
 
 
-def _spread(values: list[Any]) -> tuple[Any, ...]:
+def _spread(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Only the last may be a tuple; its elements take its place."""
     last = values[-1]
-    return (*values[:-1], *last) if isinstance(last, tuple) else tuple(values)
+    return (*values[:-1], *last) if isinstance(last, tuple) else values

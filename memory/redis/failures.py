@@ -51,6 +51,8 @@ _REFUSED = (
     exceptions.NoPermissionError,
     exceptions.AuthenticationWrongNumberOfArgsError,
 )
+_UNSENT = (exceptions.DataError, UnicodeEncodeError)
+"""They hold the value. They come before anything is sent."""
 _QUOTED = ", with args"
 """Behind it an unknown command is quoted with its arguments, which may be somebody's words."""
 _REFUSING_REPLIES = ("NOAUTH", "NOPERM", "WRONGPASS")
@@ -86,11 +88,7 @@ def translating(label: str) -> Iterator[None]:
     """
     try:
         yield
-    except (exceptions.DataError, UnicodeEncodeError) as exc:
-        # Not `from exc`: it holds the value. It is found before anything is sent.
-        reason = f"an argument cannot be sent to Redis ({type(exc).__name__})"
-        raise InvalidInput(reason) from None
-    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError, *_UNSENT) as exc:
         raise translated(exc, label) from _unless_it_quotes(exc)
 
 
@@ -123,14 +121,14 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
         )
     if isinstance(exc, _BUSY) or reply.startswith(_BUSY_REPLIES):
         return MemoryBusy(f"Redis at {label} cannot serve now ({type(exc).__name__}: {reply})")
-    if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
+    if isinstance(exc, (exceptions.ResponseError, exceptions.InvalidResponse, *_UNSENT)):
         return _error_reply(exc, label)
     return MemoryUnavailable(_why_unavailable(exc, label))
 
 
 def _unless_it_quotes(exc: Exception) -> Exception | None:
     """What a traceback may show of an error."""
-    return None if _QUOTED in str(exc) else exc
+    return None if isinstance(exc, _UNSENT) or _QUOTED in str(exc) else exc
 
 
 def concise(reply: str) -> str:
@@ -208,6 +206,8 @@ def _failed_handshake(exc: BaseException | None) -> bool:
 
 
 def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
+    if isinstance(exc, _UNSENT):
+        return InvalidInput(f"an argument cannot be sent to Redis ({type(exc).__name__})")
     reply = str(exc)
     # redis-py cuts the code off that it knows, and the words differ: of a script they speak of its
     # allow-oom flag.

@@ -89,7 +89,7 @@ def optional(parse: Callable[[bytes], T]) -> Callable[[object], T | None]:
 def strings(reply: object) -> list[bytes]:
     """An array of bulk strings."""
     if isinstance(reply, list):
-        return [raw(one) for one in reply]
+        return reply if {*map(type, reply)} <= {bytes} else [raw(one) for one in reply]
     raise unexpected_reply(reply)
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from memory import (
@@ -111,15 +110,12 @@ class LeaseHolder:
         keep, look, ask = acquire
         return await self._memory.run_last(*before, keep, redis_clock().read_by(look), ask)
 
-    @asynccontextmanager
-    async def renewing(self, stoppable: Stoppable) -> AsyncIterator[None]:
+    def renewing(self, stoppable: Stoppable) -> Renewal:
         """Renew lease and slot within the block; what ends them stops `stoppable`."""
         lease = Lease(
             self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms, self.slot.held
         )
-        with self._leases.holding(lease.mailbox, lease.job_id, stoppable):
-            async with Renewal(self._memory, lease, stoppable):
-                yield
+        return Renewal(self._memory, lease, stoppable, self._leases)
 
     async def wait_for_slot(
         self, slots: Slots, acquired: Acquired

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from memory import AsyncConnection, Mailbox, MemoryServiceError, Slots, StopPolicy
-from tasks.process.stopping import Stoppable, StopReason
+from tasks.process.stopping import RunningLeases, Stoppable, StopReason
 from telemetry.metrics import LEASES_LOST
 
 # Two renewals may be lost before a lease ends.
@@ -26,22 +26,30 @@ class Lease:
 
 class Renewal:
     """Renews the lease every third of its length, within the block; stops the work if the lease or
-    the slot is lost, or if somebody has cancelled the job and the announcement was missed.
+    the slot is lost, or if somebody has cancelled the job and the announcement was missed. `leases`
+    hold it meanwhile.
 
     Redis being away does not end the work: the commit decides whether the turn still counts.
     """
 
-    def __init__(self, memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
+    def __init__(
+        self, memory: AsyncConnection, lease: Lease, stoppable: Stoppable, leases: RunningLeases
+    ) -> None:
         self._renewing = memory, lease, stoppable
+        self._leases = leases
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
         # The first look comes soon: a stop may have been announced while the job was being
         # acquired. A turn that is over sooner costs no task.
-        first_look_s = min(FIRST_LOOK_S, _third_s(self._renewing[1]))
+        lease, stoppable = self._renewing[1:]
+        self._leases.hold(lease.mailbox, lease.job_id, stoppable)
+        first_look_s = min(FIRST_LOOK_S, _third_s(lease))
         self._timer = asyncio.get_running_loop().call_later(first_look_s, self._begin)
 
     async def __aexit__(self, *_: object) -> None:
+        lease, stoppable = self._renewing[1:]
+        self._leases.let_go(lease.job_id, stoppable)
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()

@@ -131,8 +131,11 @@ async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Ve
         events.emit(EventType.FAILED, data={"error": str(refused)})
         return Refused(refused)
     attempt, holder, shown = _attempt_at(worker, ref, mailbox, events, token)
-    with worker.turns.making(shown):
+    worker.turns.begin(shown)
+    try:
         verdict = await verdict_of(attempt, holder, ref.job_id)
+    finally:
+        worker.turns.end(shown)
     profile = worker.settings.profiles.of(ref.agent_id)
     worker.turns.count(counts_of(verdict) + judged(profile, shown, verdict))
     return verdict

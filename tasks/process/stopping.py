@@ -1,8 +1,7 @@
 """Stopping a turn that is computed: the reasons, and the turns of this process."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from enum import StrEnum
 from typing import TypeVar, cast
 
@@ -92,17 +91,16 @@ class RunningLeases:
         self._held: dict[str, tuple[Mailbox, Stoppable]] = {}
         self._is_draining = False
 
-    @contextmanager
-    def holding(self, mailbox: Mailbox, job_id: str, stoppable: Stoppable) -> Iterator[None]:
+    def hold(self, mailbox: Mailbox, job_id: str, stoppable: Stoppable) -> None:
         """Count an attempt in; one that begins while the worker drains is stopped at once."""
-        held = self._held[job_id] = mailbox, stoppable
+        self._held[job_id] = mailbox, stoppable
         if self._is_draining:
             stoppable.stop(StopReason.DRAINED)
-        try:
-            yield
-        finally:
-            if self._held.get(job_id) is held:
-                del self._held[job_id]
+
+    def let_go(self, job_id: str, stoppable: Stoppable) -> None:
+        """It is over; a later attempt at the job stays."""
+        if self._held.get(job_id, (None, None))[1] is stoppable:
+            del self._held[job_id]
 
     def take_no_more(self) -> None:
         """Give back at once what begins from here on; what runs goes on. From any thread."""

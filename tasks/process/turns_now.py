@@ -5,8 +5,7 @@ Used on the event loop only.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -72,16 +71,15 @@ class TurnsNow:
         """The turns for which a model is asked, the oldest first."""
         return [turn for turn in self._made.values() if turn.attempt]
 
-    @contextmanager
-    def making(self, turn: TurnNow) -> Iterator[None]:
-        """Show a turn within the block."""
+    def begin(self, turn: TurnNow) -> None:
+        """Show a turn until its `end`."""
         if not self._made:
             self.on_first()
         self._made[id(turn)] = turn
-        try:
-            yield
-        finally:
-            del self._made[id(turn)]
+
+    def end(self, turn: TurnNow) -> None:
+        """Show it no more."""
+        del self._made[id(turn)]
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add to the counts that are to be written."""

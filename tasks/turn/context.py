@@ -199,7 +199,8 @@ async def form_for(
     shown as text to one that knows none. Where its server does not say, it is left to refuse. A
     plain request looks nothing up.
     """
-    more = [one for one in _objects(request) if "images" in one or one["role"] == "tool"]
+    objects = [one for one in request.messages if not isinstance(one, bytes)]
+    more = [one for one in objects if "images" in one or one["role"] == "tool"]
     has_images = not ask.images and any(one.get("images") for one in more)
     has_tools = not request.tools and any(one["role"] == "tool" for one in more)
     if not has_images and not has_tools:
@@ -222,7 +223,3 @@ def wanted_abilities(request: ChatRequest, ask: Ask) -> list[Ability]:
         Ability.VISION: bool(ask.images),
     }
     return [ability for ability, is_needed in needs.items() if is_needed]
-
-
-def _objects(request: ChatRequest) -> Messages:
-    return [one for one in request.messages if not isinstance(one, bytes)]

@@ -130,9 +130,8 @@ class FittedCall:
         """
         budget = await self._limits.budget(source.model, source.reply_tokens)
         prompt = await source.prompt(budget)
-        can_know = self._limits.reports_window(source.model)
         is_needed = prompt.fit.is_cut or prompt.request.may_run_past
-        if budget.is_known or not is_needed or not can_know:
+        if budget.is_known or not is_needed or not self._limits.reports_window(source.model):
             return budget, prompt, False
         self._listener.on_start(source.model)
         async with aclosing(self._chunks(load_request(prompt.request))) as records:

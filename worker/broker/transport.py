@@ -32,7 +32,6 @@ from worker.broker.compression import bound_decompression
 from worker.broker.messages import (
     KEPT_BYTES,
     MALFORMED,
-    check_nesting,
     check_size,
     decode_message,
     fault_of,
@@ -192,7 +191,7 @@ class Channel(BroadcastChannel):
         message: dict[str, object] = {}
         try:
             check_size(element, self.most_bytes)
-            message = self._accepted(decode_message(element))
+            message = decode_message(element)
             self.connection._deliver(message, queue)
         except MALFORMED as error:
             logger.error(
@@ -201,15 +200,6 @@ class Channel(BroadcastChannel):
             )  # fmt: skip
             self._quarantine(element[:KEPT_BYTES], queue)
             self._forget(message)
-
-    def _accepted(self, message: dict[str, object]) -> dict[str, object]:
-        """The message, once kombu's own class has accepted it: body encoding, compression."""
-        accepted = self.Message(message, channel=self)
-        if accepted.errors:
-            raise ValueError("the body cannot be decoded") from accepted.errors[0][1]
-        if isinstance(accepted.body, bytes | str):
-            check_nesting(accepted.body)
-        return message
 
     def _quarantine(self, element: bytes, queue: str) -> None:
         # Of these commands kombu 5.7.0 adds `global_keyprefix` to LPUSH alone.

@@ -5,8 +5,8 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
-import fakeredis
 import pytest
+from redis.asyncio import Redis
 
 from memory.errors import (
     CorruptData,
@@ -24,6 +24,7 @@ from memory.redis.async_client import ServerClient
 from memory.redis.async_connection import BATCH_CALLS, AsyncConnection
 from memory.redis.command import Command
 from memory.settings import MemorySettings
+from pytest_griot.fake_redis import FakeRedis
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer
 from tests.support.machine import scaled
@@ -105,12 +106,12 @@ async def test_a_job_lives_its_life(connection: AsyncConnection) -> None:
 
 async def test_a_job_lives_its_life_on_a_client_that_stands_in(fake_backend: Backend) -> None:
     """The pure operations are the same; only the client is another."""
-    client = fakeredis.FakeAsyncRedis(
-        server=fakeredis.FakeServer(server_type="valkey", version=(8, 0)), protocol=2
-    )
-    connection = AsyncConnection(fake_backend.settings, client=ServerClient(client, timeout_s=5.0))
-    await live_a_life(connection, Mailbox.of(Keyspace(), "energy", "s"), "j1")
-    await connection.aclose()
+    with FakeRedis() as fake:
+        client = Redis.from_url(fake.url, protocol=2)
+        given = ServerClient(client, timeout_s=5.0)
+        connection = AsyncConnection(fake_backend.settings, client=given)
+        await live_a_life(connection, Mailbox.of(Keyspace(), "energy", "s"), "j1")
+        await connection.aclose()
 
 
 async def test_calls_of_one_turn_of_the_loop_are_sent_together(

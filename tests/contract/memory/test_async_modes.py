@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from memory.errors import CorruptData, MemoryUnavailable
+from memory.errors import CorruptData, InvalidInput, MemoryUnavailable
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import CommitOutcome
@@ -122,6 +122,22 @@ async def test_a_cluster_answers_every_caller_its_own(on_cluster: AsyncConnectio
     )
     assert good == b"1"
     assert isinstance(bad, CorruptData)
+
+
+async def test_text_that_cannot_be_sent_fails_its_caller_alone(
+    on_cluster: AsyncConnection,
+) -> None:
+    """And the connections to the nodes stay."""
+    await on_cluster.run(command("SET", "k", "v"))
+    before = on_cluster._client._cluster  # type: ignore[union-attr]  # it is a ClusterClient
+    bad, good = await asyncio.gather(
+        on_cluster.run(command("SET", "k", "\ud800")),
+        on_cluster.run(command("GET", "k")),
+        return_exceptions=True,
+    )
+    assert isinstance(bad, InvalidInput)
+    assert good == b"v"
+    assert on_cluster._client._cluster is before  # type: ignore[union-attr]  # as above
 
 
 async def test_a_node_that_was_restarted_is_found_again(

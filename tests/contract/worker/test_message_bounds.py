@@ -81,7 +81,7 @@ def test_such_a_broadcast_is_ignored(
     packed, why = TOO_MUCH[kind]
     channel = connection.channel()
     channel._fanout_to_queue["all"] = QUEUE
-    channel.connection._callbacks[QUEUE] = got.append
+    channel.basic_consume(QUEUE, True, got.append, "consumer")
     with caplog.at_level(logging.WARNING):
         assert channel._take_broadcast(element("echo", "good"), "all")
         assert not channel._take_broadcast(packed, "all")

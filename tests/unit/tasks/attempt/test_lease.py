@@ -92,6 +92,12 @@ async def returning(value: str) -> str:
     return value
 
 
+def holding(leases: RunningLeases, job_id: str, stoppable: Stoppable) -> Renewal:
+    """The lease of a job, as its attempt holds it."""
+    lease = replace(lease_of(), job_id=job_id)
+    return Renewal(Redis((True, None)).as_connection(), lease, stoppable, leases)
+
+
 async def failing() -> str:
     """Work that goes wrong."""
     raise ValueError("its own")
@@ -166,7 +172,7 @@ async def test_work_that_cancels_itself_is_cancelled_not_stopped() -> None:
 async def test_a_lease_is_renewed_several_times_per_length() -> None:
     """With its token, and no more once the work is over."""
     redis = Redis((True, None))
-    async with Renewal(redis.as_connection(), lease_of(), Stoppable()):
+    async with Renewal(redis.as_connection(), lease_of(), Stoppable(), RunningLeases()):
         await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert all(call.keys[0] == MAILBOX.keys.lease for call in redis.calls)
@@ -177,7 +183,7 @@ async def test_a_lost_lease_stops_the_work_and_is_renewed_no_more() -> None:
     """The new holder is not disturbed."""
     redis, stoppable = Redis((True, None), (False, None)), Stoppable()
     with moves("griot_leases_lost_total"):
-        async with Renewal(redis.as_connection(), lease_of(), stoppable):
+        async with Renewal(redis.as_connection(), lease_of(), stoppable, RunningLeases()):
             assert await reason_of(stoppable) is StopReason.LEASE_LOST
     assert redis.looks == 2
 
@@ -191,7 +197,7 @@ async def test_a_stop_whose_announcement_was_missed_is_seen_at_a_renewal(
 ) -> None:
     """And says what becomes of the turn."""
     redis, stoppable = Redis((True, None), (True, policy)), Stoppable()
-    async with Renewal(redis.as_connection(), lease_of(), stoppable):
+    async with Renewal(redis.as_connection(), lease_of(), stoppable, RunningLeases()):
         assert await reason_of(stoppable) is reason
     assert reason.policy is policy
 
@@ -201,7 +207,7 @@ async def test_a_place_at_a_model_is_held_with_the_lease() -> None:
     slots = Slots(Keyspace(), "llama3.2:1b", ("http://ollama:11434",), 1)
     redis, stoppable = Redis((True, None)), Stoppable()
     lease = replace(lease_of(), slots=slots)
-    async with Renewal(redis.as_connection(), lease, stoppable):
+    async with Renewal(redis.as_connection(), lease, stoppable, RunningLeases()):
         await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
         redis.has_slot = False
         assert await reason_of(stoppable) is StopReason.SLOT_LOST
@@ -227,7 +233,7 @@ async def test_an_outage_of_redis_does_not_end_the_work() -> None:
     """The next renewal may succeed; the commit decides."""
     away = MemoryUnavailable("away")
     redis, stoppable = Redis(away, away, (True, None)), Stoppable()
-    async with Renewal(redis.as_connection(), lease_of(), stoppable):
+    async with Renewal(redis.as_connection(), lease_of(), stoppable, RunningLeases()):
         await eventually(lambda: redis.looks > 3, what="renewals after the outage")
         assert await stoppable.run(returning("done")) == "done"
 
@@ -236,7 +242,7 @@ async def test_an_error_of_the_work_ends_the_renewals() -> None:
     """And is raised as it is."""
     redis = Redis((True, None))
     with pytest.raises(ValueError, match="its own"):
-        async with Renewal(redis.as_connection(), lease_of(), Stoppable()):
+        async with Renewal(redis.as_connection(), lease_of(), Stoppable(), RunningLeases()):
             await failing()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -249,7 +255,7 @@ async def test_draining_lets_the_quick_finish_and_stops_the_rest() -> None:
 
     async def attempt(job_id: str, event: asyncio.Event) -> str:
         stoppable = Stoppable()
-        with leases.holding(MAILBOX, job_id, stoppable):
+        async with holding(leases, job_id, stoppable):
             begun.append(stoppable)
             return await stoppable.run(until(event))
 
@@ -269,15 +275,16 @@ async def test_an_attempt_that_comes_while_draining_is_given_back_at_once() -> N
     """A message may still be in the pool's queue when the worker gives back."""
     leases, stoppable = RunningLeases(), Stoppable()
     assert await leases.drain(0) == 0
-    with leases.holding(MAILBOX, "job", stoppable):
+    async with holding(leases, "job", stoppable):
         assert await reason_of(stoppable) is StopReason.DRAINED
 
 
 async def test_a_finished_attempt_is_no_longer_held() -> None:
     """Also one that failed."""
     leases, stoppable = RunningLeases(), Stoppable()
-    with pytest.raises(ValueError, match="its own"), leases.holding(MAILBOX, "job", stoppable):
-        await stoppable.run(failing())
+    with pytest.raises(ValueError, match="its own"):
+        async with holding(leases, "job", stoppable):
+            await stoppable.run(failing())
     assert await leases.drain(0) == 0
 
 
@@ -285,7 +292,7 @@ async def test_an_announced_stop_reaches_the_job_that_runs_here() -> None:
     """After a look at whether somebody did ask for it; no other job is touched."""
     leases, meant, other = RunningLeases(), Stoppable(), Stoppable()
     redis = Redis((True, StopPolicy.DISCARD))
-    with leases.holding(MAILBOX, "meant", meant), leases.holding(MAILBOX, "other", other):
+    async with holding(leases, "meant", meant), holding(leases, "other", other):
         await leases.stop_if_cancelled(redis.as_connection(), "meant")
         await leases.stop_if_cancelled(redis.as_connection(), "elsewhere")
         assert await reason_of(meant) is StopReason.DISCARDED
@@ -296,7 +303,7 @@ async def test_an_announced_stop_reaches_the_job_that_runs_here() -> None:
 async def test_an_announcement_that_nobody_asked_for_stops_nothing() -> None:
     """Anyone may publish; the mailbox is the record."""
     leases, stoppable = RunningLeases(), Stoppable()
-    with leases.holding(MAILBOX, "job", stoppable):
+    async with holding(leases, "job", stoppable):
         await leases.stop_if_cancelled(Redis((True, None)).as_connection(), "job")
         assert await stoppable.run(returning("done")) == "done"
 

@@ -41,16 +41,16 @@ def test_each_end_counts_once_and_waiting_not_at_all() -> None:
 def test_a_turn_is_shown_while_a_model_is_asked() -> None:
     """Not before, and not afterwards; a second attempt's speed is its own."""
     turns, turn = TurnsNow(), TurnNow("agent", "session", "job")
-    with turns.making(turn):
-        assert turns.running == []
-        turn.on_start("model", 1)
-        assert turns.running == [turn]
-        assert turn.tokens_per_s is None
-        turn.on_pieces(1)
-        turn.on_pieces(1)
-        assert turn.tokens_per_s is not None
-        turn.on_start("model", 2)
-        assert (turn.attempt, turn.pieces, turn.tokens_per_s) == (2, 0, None)
+    turns.begin(turn)
+    assert turns.running == []
+    turn.on_start("model", 1)
+    assert (turns.running, turn.tokens_per_s) == ([turn], None)
+    turn.on_pieces(1)
+    turn.on_pieces(1)
+    assert bool(turn.tokens_per_s)
+    turn.on_start("model", 2)
+    assert (turn.attempt, turn.pieces, turn.tokens_per_s) == (2, 0, None)
+    turns.end(turn)
     assert turns.running == []
 
 
