@@ -43,6 +43,7 @@ class ServerClient:
         """`timeout_s` is the longest wait for an answer."""
         self._client = client
         self._pool = client.connection_pool
+        self._free: list[AbstractConnection] = []
         self._timeout_s = timeout_s
         self._sentinel = sentinel
 
@@ -96,17 +97,21 @@ class ServerClient:
         waiting = OneWait(wires)
         sent = waiting.sent
         request = b"".join(map(hiredis.pack_command, sent))  # type: ignore[arg-type]  # the stub says: a tuple of one
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        # The pool's own lending takes half as long as all else here.
+        connection = self._free.pop() if self._free else await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
+            # Where it was closed meanwhile, it is opened anew.
+            if not connection.is_connected or await connection.can_read():
+                await self._pool.ensure_connection(connection)
             await connection.check_health()
-            connection._writer.writelines((request,))
+            connection._writer.writelines((request,))  # type: ignore[union-attr]  # it is connected
             return waiting.all_replies(await self._read(connection, len(sent)))
         except BaseException:
             # Replies that nobody has read must not become another caller's.
             await connection.disconnect(nowait=True)
             raise
         finally:
-            await self._pool.release(connection)
+            self._free.append(connection)
 
     async def _read(self, connection: AbstractConnection, amount: int) -> Replies:
         replies: Replies = []

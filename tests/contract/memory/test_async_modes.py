@@ -167,3 +167,25 @@ async def test_the_master_is_asked_of_the_sentinel(
     assert await live_a_life(connection, "session-2") == ()
     assert server.command("LLEN", "ecowas:history:energy:session-2") == 2
     await connection.aclose()
+
+
+async def test_a_master_that_has_become_a_replica_is_asked_for_anew(
+    server: ValkeyServer, sentinel_port: int
+) -> None:
+    """Also where the refusal comes behind another reply: the connection is given up."""
+    connection = AsyncConnection(
+        MemorySettings(
+            url=None,
+            mode="sentinel",
+            sentinels=(f"127.0.0.1:{sentinel_port}",),
+            sentinel_master="griot",
+            timeout_s=1,
+        )
+    )
+    before = await connection.run(command("CLIENT", "ID"))
+    server.command("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(MemoryUnavailable):
+        await connection.run_all(command("ECHO", "first"), command("SET", "k", "v"))
+    server.command("REPLICAOF", "NO", "ONE")
+    assert await connection.run(command("CLIENT", "ID")) != before
+    await connection.aclose()
