@@ -46,6 +46,9 @@ class ServerClient:
         self._free: list[AbstractConnection] = []
         self._timeout_s = timeout_s
         self._sentinel = sentinel
+        # What a connection is of no use after: behind Sentinels another is the master then.
+        others = () if sentinel is None else (exceptions.ReadOnlyError,)
+        self._ends = (exceptions.ConnectionError, *others)
 
     async def exchange(self, groups: Sequence[Calls]) -> list[Replies]:
         """The replies to each group. Raises what redis-py raises when the connection fails."""
@@ -93,7 +96,7 @@ class ServerClient:
 
     async def _send(self, wires: Sequence[Wire]) -> Replies:
         # What redis-py's pipeline does, at a fifth of its cost: packed by hiredis, written without
-        # a task for it, and what has come is taken from the parser.
+        # a task for it, with one time-out that moves on.
         waiting = OneWait(wires)
         sent = waiting.sent
         request = b"".join(map(hiredis.pack_command, sent))  # type: ignore[arg-type]  # the stub says: a tuple of one
@@ -116,33 +119,24 @@ class ServerClient:
     async def _read(self, connection: AbstractConnection, amount: int) -> Replies:
         replies: Replies = []
         clock = asyncio.get_running_loop().time
+        # It may have replies already: redis-py takes twelve calls for each of these.
+        take = connection._parser._reader.gets  # type: ignore[attr-defined]  # of hiredis
         try:
             async with asyncio.timeout(None) as deadline:
                 while len(replies) < amount:
-                    deadline.reschedule(clock() + self._timeout_s)
-                    try:
+                    if (reply := take()) is NOT_ENOUGH_DATA:
+                        deadline.reschedule(clock() + self._timeout_s)
                         # math.inf: None would be redis-py's own time-out, set and cancelled.
-                        reply = await connection.read_response(timeout=math.inf)
-                    except exceptions.ResponseError as exc:
-                        # It answers one call; the replies to those behind it are read all the same.
-                        reply = exc.with_traceback(None)  # it holds these replies
+                        try:
+                            reply = await connection.read_response(timeout=math.inf)
+                        except exceptions.ResponseError as exc:
+                            reply = exc.with_traceback(None)  # it holds these replies
+                    if isinstance(reply, self._ends):
+                        raise reply
                     replies.append(reply)
-                    self._take_what_has_come(connection, amount, replies)
         except TimeoutError as exc:
             raise exceptions.TimeoutError("no answer in time") from exc
         return replies
-
-    def _take_what_has_come(
-        self, connection: AbstractConnection, amount: int, replies: Replies
-    ) -> None:
-        # redis-py takes twelve calls for a reply that has come with another.
-        take = connection._parser._reader.gets  # type: ignore[attr-defined]  # of hiredis
-        while len(replies) < amount and (reply := take()) is not NOT_ENOUGH_DATA:
-            if isinstance(reply, exceptions.ConnectionError):
-                raise reply
-            if self._sentinel is not None and isinstance(reply, exceptions.ReadOnlyError):
-                raise exceptions.ConnectionError("the master is a replica by now")
-            replies.append(reply)
 
 
 class ClusterClient:

@@ -134,7 +134,7 @@ async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Ve
     with worker.turns.making(shown):
         verdict = await verdict_of(attempt, holder, ref.job_id)
     profile = worker.settings.profiles.of(ref.agent_id)
-    worker.turns.count(counts_of(verdict) + judged(profile, shown, verdict))
+    worker.turns.count({**counts_of(verdict), **judged(profile, shown, verdict)})
     return verdict
 
 
