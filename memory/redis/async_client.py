@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
+from memory.errors import InvalidInput
 from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import Endpoint, keep_raw
@@ -200,6 +201,8 @@ class ClusterClient:
                 return await _reply_to_each(cluster, commands)
             except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
                 return exc
+            except UnicodeEncodeError:  # found while packing; not `from exc`: it holds the value
+                return [InvalidInput("text for Redis is not valid Unicode (a lone surrogate)")]
             except AttributeError:
                 # Another coroutine has closed this very connection (redis-py 8.1, see above).
                 return exceptions.ConnectionError("the connection was closed")
@@ -279,10 +282,8 @@ def _in_groups(replies: Replies, groups: Sequence[Calls]) -> list[Replies]:
 
 
 def _first_without_script(replies: Replies) -> int:
-    for index, reply in enumerate(replies):
-        if isinstance(reply, exceptions.NoScriptError):
-            return index
-    return -1
+    kinds = [*map(type, replies)]
+    return kinds.index(exceptions.NoScriptError) if exceptions.NoScriptError in kinds else -1
 
 
 def _sources_once(commands: Iterable[Command[object]]) -> list[Wire]:

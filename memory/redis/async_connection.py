@@ -173,8 +173,9 @@ class AsyncConnection:
         """Have the calls sent; an error is a result, too."""
         loop = asyncio.get_running_loop()
         group = _Group(commands, loop.create_future(), deciding)
-        if (refusal := self._refusal(commands)) is not None:
-            group.answer.set_result(refusal)
+        if self._is_closed:
+            closed = f"the connection to Redis at {self.label} was closed"
+            group.answer.set_result(MemoryUnavailable(closed))
             return group.answer
         self._waiting.append(group)
         if not self._is_flush_due:
@@ -182,13 +183,6 @@ class AsyncConnection:
             # Behind what is ready to run: what other coroutines ask for in this turn goes along.
             loop.call_soon(self._flush)
         return group.answer
-
-    def _refusal(self, commands: Calls) -> MemoryServiceError | None:
-        if self._is_closed:
-            return MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
-        if all(map(_is_sendable, commands)):
-            return None
-        return InvalidInput("text for Redis is not valid Unicode (a lone surrogate)")
 
     def _flush(self) -> None:
         """Send what waits; where enough is under way, the end of a batch calls this again."""
@@ -233,6 +227,10 @@ class AsyncConnection:
                 if self._client is None:
                     self._client = new_client(self._endpoint, timeout_s=self.timeout_s)
                 replies = await self._client.exchange([group.commands for group in batch])
+        except InvalidInput as exc:  # found while packing: it is the fault of one of them
+            if len(batch) == 1:
+                return [exc]
+            return [(await self._exchange([group]))[0] for group in batch]
         except MemoryServiceError as exc:
             return [_own(exc) for _ in batch]
         answers = zip(batch, replies, strict=True)
@@ -266,17 +264,6 @@ def _own(error: MemoryServiceError) -> MemoryServiceError:
     copy = type(error)(*error.args)
     copy.__cause__ = error.__cause__
     return copy
-
-
-def _is_sendable(command: Command[object]) -> bool:
-    # redis-py would find out while it packs the pipeline, and fail every caller's calls.
-    try:
-        for argument in command.args:  # names of keys are ASCII
-            if isinstance(argument, str) and not argument.isascii():
-                argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _result_of(command: Command[T], answer: Replies | MemoryServiceError) -> T | MemoryServiceError:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from memory.errors import CorruptData, MemoryUnavailable
+from memory.errors import CorruptData, InvalidInput, MemoryUnavailable
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import CommitOutcome
@@ -122,6 +122,17 @@ async def test_a_cluster_answers_every_caller_its_own(on_cluster: AsyncConnectio
     )
     assert good == b"1"
     assert isinstance(bad, CorruptData)
+
+
+async def test_a_cluster_refuses_text_that_cannot_be_sent(on_cluster: AsyncConnection) -> None:
+    """To its caller alone."""
+    bad, good = await asyncio.gather(
+        on_cluster.run(command("SET", "k", "\ud800")),
+        on_cluster.run(command("GET", "other")),
+        return_exceptions=True,
+    )
+    assert isinstance(bad, InvalidInput)
+    assert good is None
 
 
 async def test_a_node_that_was_restarted_is_found_again(
