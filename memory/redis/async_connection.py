@@ -154,18 +154,13 @@ class AsyncConnection:
 
     async def _ask(self, commands: Calls, deciding: int | None = None) -> Replies:
         wait = self._replica_wait
-        if wait is None:
-            return await self._answered(commands, deciding)
-        sent = wait.sent(commands)
+        sent = commands if wait is None else wait.sent(commands)
         if deciding is not None:
             deciding += len(sent) - len(commands)
-        return wait.own(commands, sent, await self._answered(sent, deciding))
-
-    async def _answered(self, commands: Calls, deciding: int | None) -> Replies:
-        answer = await self._begin(commands, deciding)
+        answer = await self._begin(sent, deciding)
         if isinstance(answer, MemoryServiceError):
             raise answer
-        return answer
+        return answer if wait is None else wait.own(commands, sent, answer)
 
     def _begin(
         self, commands: Calls, deciding: int | None = None
