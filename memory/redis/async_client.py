@@ -57,10 +57,15 @@ class ServerClient:
         answers = _in_groups(replies, groups)
         # The second time each call brings its source: scripts may be forgotten between two calls.
         for with_sources in (_sources_once, _sources_always):
-            forgotten = [i for i, one in enumerate(answers) if _first_without_script(one) >= 0]
-            if not forgotten:
+            if exceptions.NoScriptError not in map(type, chain.from_iterable(answers)):
                 break
-            await self._send_with_scripts(groups, answers, forgotten, with_sources)
+            # Redis forgot its scripts (a restart, a fail-over, SCRIPT FLUSH). What follows such a
+            # call in its group is sent once more too, so that the order holds.
+            starts = [_first_without_script(answer) for answer in answers]
+            again = [group[start:] for group, start in zip(groups, starts, strict=True)]
+            tails = _in_groups(await self._send(with_sources(chain.from_iterable(again))), again)
+            for answer, start, tail in zip(answers, starts, tails, strict=True):
+                answer[start:] = tail
         return answers
 
     async def own_transport(self, first: Wire) -> asyncio.Transport:
@@ -79,21 +84,6 @@ class ServerClient:
         await self._client.aclose()
         if self._sentinel is not None:
             await self._sentinel.aclose()
-
-    async def _send_with_scripts(
-        self,
-        groups: Sequence[Calls],
-        answers: list[Replies],
-        forgotten: Sequence[int],
-        with_sources: Callable[[Iterable[Command[object]]], list[Wire]],
-    ) -> None:
-        # Redis forgot its scripts (a restart, a fail-over, SCRIPT FLUSH). What follows such a
-        # call in its group is sent once more too, so that the order holds.
-        starts = [_first_without_script(answers[i]) for i in forgotten]
-        again = [groups[i][start:] for i, start in zip(forgotten, starts, strict=True)]
-        replies = await self._send(with_sources(chain.from_iterable(again)))
-        for i, start, tail in zip(forgotten, starts, _in_groups(replies, again), strict=True):
-            answers[i][start:] = tail
 
     async def _send(self, wires: Sequence[Wire]) -> Replies:
         # What redis-py's pipeline does, at a fifth of its cost: packed by hiredis, written without
@@ -282,8 +272,9 @@ def _in_groups(replies: Replies, groups: Sequence[Calls]) -> list[Replies]:
 
 
 def _first_without_script(replies: Replies) -> int:
-    kinds = [*map(type, replies)]
-    return kinds.index(exceptions.NoScriptError) if exceptions.NoScriptError in kinds else -1
+    """The place of the first call whose script was forgotten; behind all where there is none."""
+    forgotten = (at for at, one in enumerate(replies) if isinstance(one, exceptions.NoScriptError))
+    return next(forgotten, len(replies))
 
 
 def _sources_once(commands: Iterable[Command[object]]) -> list[Wire]:
