@@ -154,18 +154,13 @@ class AsyncConnection:
 
     async def _ask(self, commands: Calls, deciding: int | None = None) -> Replies:
         wait = self._replica_wait
-        if wait is None:
-            return await self._answered(commands, deciding)
-        sent = wait.sent(commands)
+        sent = commands if wait is None else wait.sent(commands)
         if deciding is not None:
             deciding += len(sent) - len(commands)
-        return wait.own(commands, sent, await self._answered(sent, deciding))
-
-    async def _answered(self, commands: Calls, deciding: int | None) -> Replies:
-        answer = await self._begin(commands, deciding)
+        answer = await self._begin(sent, deciding)
         if isinstance(answer, MemoryServiceError):
             raise answer
-        return answer
+        return answer if wait is None else wait.own(commands, sent, answer)
 
     def _begin(
         self, commands: Calls, deciding: int | None = None
@@ -174,8 +169,8 @@ class AsyncConnection:
         loop = asyncio.get_running_loop()
         group = _Group(commands, loop.create_future(), deciding)
         if self._is_closed:
-            closed = MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
-            group.answer.set_result(closed)
+            closed = f"the connection to Redis at {self.label} was closed"
+            group.answer.set_result(MemoryUnavailable(closed))
             return group.answer
         self._waiting.append(group)
         if not self._is_flush_due:
@@ -227,10 +222,11 @@ class AsyncConnection:
                 if self._client is None:
                     self._client = new_client(self._endpoint, timeout_s=self.timeout_s)
                 replies = await self._client.exchange([group.commands for group in batch])
+        except InvalidInput as exc:  # found while packing: it is the fault of one of them
+            if len(batch) == 1:
+                return [exc]
+            return [(await self._exchange([group]))[0] for group in batch]
         except MemoryServiceError as exc:
-            # Of what cannot be packed (a lone surrogate) nothing is sent: its caller alone hears.
-            if isinstance(exc, InvalidInput) and len(batch) > 1:
-                return [(await self._exchange((group,)))[0] for group in batch]
             return [_own(exc) for _ in batch]
         answers = zip(batch, replies, strict=True)
         return [self._first_error(answer, group) or answer for group, answer in answers]

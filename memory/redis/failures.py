@@ -94,6 +94,8 @@ def translating(label: str) -> Iterator[None]:
 
 def refused(command: Command[object], reply: Exception, label: str) -> MemoryServiceError:
     """The error of ours that stands for the error reply to a command; names a damaged key."""
+    if isinstance(reply, MemoryServiceError):
+        return reply
     if str(reply).startswith("WRONGTYPE") and command.script is None:
         return CorruptData(
             f"key {command.args[1]!r} at {label} holds a value of another type than Griot writes"

@@ -2,6 +2,7 @@
 Redis for `griot status` (memory/records/slo_counts.py)."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from agents.profiles import Profile
 from agents.slo import FIRST_TOKEN, QUEUE_WAIT
@@ -12,11 +13,11 @@ from telemetry.labels import AGENTS
 from telemetry.metrics import SLO_ALLOWED, SLO_MEASURED, SLO_MISSED
 
 
-def judged(profile: Profile, turn: TurnNow, verdict: Verdict) -> Counter[str]:
+def judged(profile: Profile, turn: TurnNow, verdict: Verdict) -> Mapping[str, int]:
     """What to add to the counts of all turns. A job that ends without a token has missed it."""
-    counts: Counter[str] = Counter()
     if profile.slo is None:
-        return counts
+        return {}
+    counts = Counter[str]()
     agent = AGENTS.label(turn.agent_id)
     waits = {QUEUE_WAIT: turn.queue_wait_s, FIRST_TOKEN: turn.first_token_s}
     if isinstance(verdict, Ended) and turn.first_token_s is None:

@@ -137,7 +137,7 @@ async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Ve
     finally:
         worker.turns.end(shown)
     profile = worker.settings.profiles.of(ref.agent_id)
-    worker.turns.count(counts_of(verdict) + judged(profile, shown, verdict))
+    worker.turns.count({**counts_of(verdict), **judged(profile, shown, verdict)})
     return verdict
 
 

@@ -1,6 +1,6 @@
 """What an attempt adds to the counts of all turns. Pure."""
 
-from collections import Counter
+from collections.abc import Mapping
 
 from memory.records.turn_counts import (
     CANCELLED,
@@ -17,25 +17,25 @@ from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, Refused, Ve
 from tasks.job.result import ChatResult
 
 
-def counts_of(verdict: Verdict) -> Counter[str]:
+def counts_of(verdict: Verdict) -> Mapping[str, int]:
     """How it has ended, and in what time; nothing where it has only waited."""
     match verdict:
         case Answered():
             return _of_answer(verdict.result)
         case Ended() | Refused():
-            return Counter([FAILED])
+            return {FAILED: 1}
         case Cancelled():
-            return Counter([CANCELLED])
+            return {CANCELLED: 1}
         case Later():
-            return Counter([RETRIED])
-    return Counter()
+            return {RETRIED: 1}
+    return {}
 
 
-def _of_answer(result: ChatResult) -> Counter[str]:
-    found, timings = Counter([DONE]), result["timings"]
-    found[timed(WAIT, timings["queue_wait_ms"])] += 1
+def _of_answer(result: ChatResult) -> Mapping[str, int]:
+    timings = result["timings"]
+    found = {DONE: 1, timed(WAIT, timings["queue_wait_ms"]): 1}
     if (first_ms := timings["first_token_ms"]) is not None:
-        found[timed(FIRST, first_ms)] += 1
+        found[timed(FIRST, first_ms)] = 1
     # The speed of a reply is that of its last call; without a time its tokens say nothing.
     speed, eval_ms = timings["tokens_per_s"], timings["eval_ms"]
     if speed and eval_ms:

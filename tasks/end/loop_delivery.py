@@ -13,10 +13,10 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import orjson
 from celery import Celery
-from celery.app.task import Context
 
 from memory import (
     AsyncConnection,
@@ -98,28 +98,28 @@ class LoopDelivery:
         """
         # It counts no longer, also where its result has to wait for a server.
         self._ended[end.job_id] = ended_by(end)
-        try:
-            return await self._deliver_once(keys, end)
-        finally:
-            self._flush_later()
-
-    async def _deliver_once(self, keys: SessionKeys, end: End) -> bool:
-        """`deliver`, where it is not under way already."""
+        self._flush_later()
         way = bool(end.callbacks)
         if time.monotonic() < self._away_until_s[way]:
             return False
+        # A result alone may be stored twice, and costs no task.
+        is_alone = not way and self._settings is not None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await (self._deliver if is_alone else self._deliver_beside)(keys, end)
+        except TimeoutError:
+            self._away_until_s[way] = time.monotonic() + AWAY_S
+            self._report_late(end, "the result backend is slow")
+            return False
+
+    async def _deliver_beside(self, keys: SessionKeys, end: End) -> bool:
         # Once at a time: a broker that stands still would get what follows once for each try.
         name = (keys, end.job_id, end.event.type)
         delivering = self._under_way.get(name)
         if delivering is None:
             delivering = self._under_way[name] = asyncio.create_task(self._deliver(keys, end))
             delivering.add_done_callback(lambda _: self._under_way.pop(name))
-        done, _ = await asyncio.wait((delivering,), timeout=PATIENCE_S)
-        if not done:
-            self._away_until_s[way] = time.monotonic() + AWAY_S
-            self._report_late(end, "the result backend is slow")
-            return False
-        return delivering.result()
+        return await asyncio.shield(delivering)
 
     async def deliver_session(self, keys: SessionKeys, owner: str | None = None) -> int | None:
         """Deliver the ends that `owner` (None: this process) is to deliver, and those that nobody
@@ -245,13 +245,14 @@ class LoopDelivery:
 
     def _stored(self, keys: SessionKeys, end: End) -> Sequence[Command[None]]:
         outcome, backend = outcome_of(keys, end.event), self._app.backend
-        is_error = isinstance(outcome.value, Exception)
-        stored = backend.prepare_exception(outcome.value) if is_error else outcome.value
-        if not isinstance(outcome.value, Exception) and self._encrypts:
-            stored = encrypted_result(keys, outcome.value)
-        meta = backend._get_result_meta(stored, outcome.state, None, Context(id=end.job_id))
-        meta["task_id"] = end.job_id
-        packed = backend.encode(meta) if is_error else orjson.dumps(meta)
+        # As of the backend's own, which takes as long as all else here.
+        meta = dict[str, object](status=outcome.state, traceback=None, children=[])
+        meta |= {"task_id": end.job_id, "date_done": datetime.now(UTC).isoformat()}
+        if isinstance(outcome.value, Exception):
+            packed = backend.encode({**meta, "result": backend.prepare_exception(outcome.value)})
+        else:
+            stored = encrypted_result(keys, outcome.value) if self._encrypts else outcome.value
+            packed = orjson.dumps({**meta, "result": stored})
         key = backend.get_key_for_task(end.job_id)
         kept = ("SETEX", key, int(backend.expires), packed)
         return [Command(_nothing, parts) for parts in (kept, ("PUBLISH", key, packed))]

@@ -83,7 +83,8 @@ class TurnsNow:
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add to the counts that are to be written."""
-        self._counts.update(counts)
+        for name, number in counts.items():
+            self._counts[name] += number
 
     def take_counts(self) -> Counter[str]:
         """The counts since they were last taken; whoever cannot write them gives them back."""

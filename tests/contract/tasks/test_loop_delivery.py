@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from celery import Celery
+from celery.app.task import Context
 
 from memory import AsyncConnection, MemorySettings, outbox
 from memory.mailbox.outbox import End
@@ -54,6 +55,18 @@ def ended(rig: Rig, *, callbacks: bytes = b"") -> End:
     rig.commit("t1", "j1")
     (end,) = rig.take_ends("t1").ends
     return end
+
+
+async def test_a_result_is_stored_as_celerys_own_backend_stores_one(
+    ends: LoopDelivery, celery: Celery, real_rig: Rig
+) -> None:
+    """Every field of it; of the date the form."""
+    assert await ends.deliver(real_rig.box.keys, ended(real_rig))
+    stored = celery.backend.get_task_meta("j1")
+    own = celery.backend._get_result_meta(stored["result"], "SUCCESS", None, Context(id="j1"))
+    zone = len("+00:00")
+    assert own.pop("date_done")[-zone:] == stored.pop("date_done")[-zone:]
+    assert stored == {**own, "task_id": "j1"}
 
 
 async def test_a_worker_that_was_frozen_leaves_no_reply_of_an_erased_session(
