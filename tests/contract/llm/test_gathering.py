@@ -134,7 +134,7 @@ async def test_a_rest_lasts_for_a_share_of_the_reply_at_most(
 ) -> None:
     """A short reply does not end much later for it."""
     monkeypatch.setattr(answer, "SHARE_RESTED", 0.1)
-    monkeypatch.setattr(answer, "MOST_RESTED_S", FOR_EVER_S)
+    monkeypatch.setattr(answer, "MOST_RESTED_S", 1.0)
     clock = asyncio.get_running_loop().time
     async with OllamaClient(standin.url) as client:
         began_s = clock()
