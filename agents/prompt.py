@@ -23,6 +23,7 @@ from llm import (
     estimated,
     fit,
     joined,
+    merged,
     turn_starts,
 )
 
@@ -223,17 +224,20 @@ def question_of(ask: Ask) -> dict[str, object]:
 
 async def read_answer(
     chunks: AsyncIterator[Sequence[Delta | Final]],
-    on_deltas: Callable[[Sequence[Delta]], None],
+    on_said: Callable[[Delta, int], None],
 ) -> ModelReply:
-    """Read a stream to its end, handing the pieces that come together to `on_deltas`.
+    """Read a stream to its end, handing what comes together to `on_said`, with the
+    number of its pieces.
 
     Raises what the stream raises; a stream without its end is a StreamCutError.
     """
     read: list[Delta | Final] = []
     async for records in chunks:
-        read += records
         if deltas := [record for record in records if isinstance(record, Delta)]:
-            on_deltas(deltas)
+            read.append(said := merged(deltas))
+            on_said(said, len(deltas))
+        else:
+            read += records
     return joined(read)
 
 

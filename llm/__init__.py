@@ -37,7 +37,7 @@ from llm.errors import (
 from llm.settings import PARALLEL, LLMSettings
 from llm.wire.embed import Embedded, EmbedRequest
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
-from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
+from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined, merged
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
@@ -116,6 +116,7 @@ __all__ = [
     "is_installed",
     "is_same",
     "joined",
+    "merged",
     "reset_llm_service",
     "turn_starts",
 ]

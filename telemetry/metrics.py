@@ -102,7 +102,7 @@ FIRST_CHUNK = _histogram(
 )
 CHUNK = _histogram(
     "gen_ai_client_operation_time_per_output_chunk_seconds",
-    "From one piece of a reply to the next",
+    "From one piece of a reply to the next; what is read together is one",
     *("gen_ai_request_model", "server_address"),
     buckets=SECONDS,
 )

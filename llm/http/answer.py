@@ -1,6 +1,8 @@
 """The body of one asynchronous answer, read within its time limits."""
 
 import asyncio
+import math
+from collections.abc import Sized
 from contextlib import suppress
 
 import aiohttp
@@ -12,13 +14,13 @@ from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS
 
 MAX_CHUNK_BYTES = 16 * 1024
 """What is read at once: more would hold up the loop."""
-FAST_S = 0.015
-"""A stream is fast whose next piece is there within this time."""
-MOST_GATHERED_S = 0.04
-LEAST_GATHERED_S = 0.01
-SHARE_GATHERED = 0.02
-"""How long a fast stream is left alone between two looks at it: for this share of the time that it
-has lasted, within the two bounds. So the end of a reply is late by less than a fiftieth."""
+MOST_RESTED_S = 0.04
+RESTED_PER_CALL_S = 0.0004
+SHARE_RESTED = 0.1
+LEAST_RESTED_S = 0.005
+"""How long a fast stream rests before it is looked at again: the longer the more calls are in
+flight, but only for this share of the time that its answer has lasted. A stream is fast whose next
+piece is there within half of that."""
 GATHERED_BYTES = 4096
 """One that brought more at a look is a server that has it all already, and is read on."""
 
@@ -26,44 +28,39 @@ GATHERED_BYTES = 4096
 class Answer:
     """The bytes of an answer as they come; every wait is limited by its `watch`."""
 
-    def __init__(self, response: aiohttp.ClientResponse, watch: StreamWatch) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, watch: StreamWatch, calls: Sized) -> None:
+        """`calls` are those in flight, this one among them."""
         self._response = response
         self._content = response.content
         self._watch = watch
-        self._clock = asyncio.get_running_loop().time
-        self._began_s: float | None = None
-        self._is_fast = False
+        self._calls = calls
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+        self._waited_s = math.inf
 
     async def gathered(self) -> bytes:
         """`read`, but what came meanwhile of a stream that comes faster than it need be looked at.
 
         Each look at a stream costs the loop more than the token that it brings.
         """
-        if self._is_fast and self._began_s is not None:
-            share_s = SHARE_GATHERED * (self._clock() - self._began_s)
-            if share_s >= LEAST_GATHERED_S:
-                await self._gather(min(share_s, MOST_GATHERED_S))
-        asked_s = self._clock()
+        ready_s = self._loop.time()
+        share_s = SHARE_RESTED * (ready_s - self._began_s)
+        rest_s = min(MOST_RESTED_S, RESTED_PER_CALL_S * len(self._calls), share_s)
+        if rest_s >= LEAST_RESTED_S and self._waited_s < rest_s / 2:
+            self._rest(rest_s)
+            ready_s += rest_s
         chunk = await self.read()
-        now_s = self._clock()
-        self._is_fast = now_s - asked_s < FAST_S and len(chunk) < GATHERED_BYTES
-        if self._began_s is None:
-            self._began_s = now_s
+        is_behind = len(chunk) >= GATHERED_BYTES
+        self._waited_s = math.inf if is_behind else self._loop.time() - ready_s
         return chunk
 
-    async def _gather(self, seconds: float) -> None:
+    def _rest(self, seconds: float) -> None:
         """Leave what comes in the socket, where it costs nothing."""
         connection = self._response.connection
         # An answer that has ended has given its connection back, perhaps to another call.
-        transport = None if connection is None else connection.transport
-        if transport is None:
-            return
-        transport.pause_reading()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            if not transport.is_closing():
-                transport.resume_reading()
+        if connection is not None and (transport := connection.transport) is not None:
+            transport.pause_reading()
+            self._loop.call_later(seconds, transport.resume_reading)
 
     async def read(self) -> bytes:
         """What has come, or comes next; empty at the end. Raises LLMError, TRANSPORT_ERRORS."""

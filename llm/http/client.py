@@ -223,7 +223,7 @@ class OllamaClient:
                 response = await self._begun(url, content, timeouts.connect_s)
             if content is None:
                 self._note_clock(response.headers.get("Date"))
-            answer = Answer(response, watch)
+            answer = Answer(response, watch, self._watches)
             if response.status != 200:
                 body = await answer.beginning()
                 after = response.headers.get("Retry-After")

@@ -70,7 +70,7 @@ class StreamWatch:
         self._waits_since = self._loop.time()
         if self._waits_since >= self._ends_at:
             raise total_timeout(self._timeouts)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is not None:
             self._cancels_before = task.cancelling()
         self._task = task

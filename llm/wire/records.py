@@ -110,6 +110,17 @@ def joined(records: Sequence[Delta | Final]) -> ModelReply:
     )
 
 
+def merged(deltas: Sequence[Delta]) -> Delta:
+    """The deltas that have come together as one: a reply of thousands is not kept in pieces."""
+    if len(deltas) == 1:
+        return deltas[0]
+    return Delta(
+        "".join([delta.text for delta in deltas]),
+        "".join([delta.thinking for delta in deltas]),
+        tuple([call for delta in deltas for call in delta.tool_calls]),
+    )
+
+
 def delta_of(record: Mapping[str, object]) -> Delta:
     """The message part of a record; falsy if it brings nothing. A final record may bring some."""
     message = record.get("message")

@@ -49,7 +49,8 @@ _Writer: TypeAlias = tuple[SessionKeys, str]
 """A session, and the token of the attempt that writes; the token is empty where none does."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as there is one for each entry: that would take twice as long.
+@dataclass(slots=True)
 class _TextRun:
     """An event, and the texts of all that follow each other and become one with it."""
 
@@ -104,15 +105,6 @@ class Relay:
         if soon:
             self._told_s.pop((keys, token), None)
             self._hurry.set()
-
-    def goes_on(self, keys: SessionKeys, token: str, kind: EventType, text: str) -> bool:
-        """Add a text to the attempt's last event, if that waits and is of this kind."""
-        # Most tokens of a busy process take this way, which makes no event of each.
-        waiting = self._waiting.get((keys, token))
-        if not waiting or waiting[-1].first.type is not kind:
-            return False
-        waiting[-1].texts.append(text)
-        return True
 
     async def taken(self, keys: SessionKeys, token: str) -> list[Command[bool]]:
         """What still waits of an attempt, for the caller to send; what was under way is there."""
@@ -197,11 +189,6 @@ class AttemptEvents:
         token = "" if kind in {EventType.WAITING, EventType.FAILED} else self._token
         event = self.event(kind, text, data)
         self._relay.emit(self._keys, event, token=token, soon=is_first_token)
-
-    def say(self, kind: EventType, text: str) -> None:
-        """Publish a piece of the reply, of a type of TEXT_EVENTS, as `emit` does."""
-        if not self._relay.goes_on(self._keys, self._token, kind, text):
-            self.emit(kind, text)
 
     def event(
         self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None

@@ -56,8 +56,8 @@ class ReplyListener(Protocol):
     def on_prompt(self, tokens: int) -> None:
         """A prompt is sent, which has so many tokens by the estimate."""
 
-    def on_deltas(self, deltas: Sequence[Delta]) -> None:
-        """Pieces of the reply that have come together."""
+    def on_said(self, said: Delta, pieces: int) -> None:
+        """So many pieces of the reply have come together."""
 
     def on_answer(self, final: Final) -> None:
         """The reply is whole."""
@@ -165,7 +165,7 @@ class FittedCall:
         self._is_sent = True
         self._listener.on_prompt(prompt.fit.estimated_tokens)
         async with aclosing(self._chunks(prompt.request)) as chunks:
-            answer = await read_answer(chunks, self._listener.on_deltas)
+            answer = await read_answer(chunks, self._listener.on_said)
         self._listener.on_answer(answer.final)
         self._limits.learn(model, prompt.fit, answer.final)
         is_truncated = self._limits.ran_past(model, answer.final)

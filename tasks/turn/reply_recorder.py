@@ -1,7 +1,6 @@
 """What one attempt has heard of its reply: text, tokens, times, and the events for followers."""
 
 import time
-from collections.abc import Sequence
 
 from agents import ToolEvent
 from agents.tool_rounds import ToolProgress
@@ -94,19 +93,19 @@ class ReplyRecorder:
         self._tokens_out += final.completion_tokens
         self._prompt_tokens = self._pieces = 0
 
-    def on_deltas(self, deltas: Sequence[Delta]) -> None:
+    def on_said(self, said: Delta, pieces: int) -> None:
         """Pieces of the reply have come, together."""
         if self._first_delta_s is None:
             self._first_delta_s = time.monotonic()
             self._note_first_token()
-        self._pieces += len(deltas)
-        self._shown.on_pieces(len(deltas))
+        self._pieces += pieces
+        self._shown.on_pieces(pieces)
         # What a model thinks comes before what it says, also of those that come together.
-        if thinking := "".join([delta.thinking for delta in deltas]):
-            self._events.say(EventType.THINKING, thinking)
-        if text := "".join([delta.text for delta in deltas]):
-            self._said.append(text)
-            self._events.say(EventType.TOKEN, text)
+        if said.thinking:
+            self._events.emit(EventType.THINKING, said.thinking)
+        if said.text:
+            self._said.append(said.text)
+            self._events.emit(EventType.TOKEN, said.text)
         crash_if_armed(CrashPoint.TOKEN)
 
     def on_tool(self, event: ToolEvent) -> None:

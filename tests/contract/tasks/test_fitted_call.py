@@ -44,9 +44,9 @@ class Ear:
     def on_answer(self, final: Final) -> None:
         """The reply is whole."""
 
-    def on_deltas(self, deltas: Sequence[Delta]) -> None:
+    def on_said(self, said: Delta, pieces: int) -> None:
         """Pieces of the reply."""
-        self.said += [delta.text for delta in deltas]
+        self.said.append(said.text)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents import Ask, Profile, prompt_for, read_answer
 from agents.prompt import reply_bound
-from llm import Delta, Final, LLMSettings, OllamaFailedError, StreamCutError, TokenBudget
+from llm import Delta, Final, LLMSettings, OllamaFailedError, StreamCutError, TokenBudget, ToolCall
 
 SETTINGS = LLMSettings(model="of-settings", temperature=0.7, num_predict=70)
 PLAIN = Profile("energy", None, None, None, None, max_history=10)
@@ -206,25 +206,46 @@ def test_an_empty_system_prompt_means_none_at_all() -> None:
     ]
 
 
-async def stream(*records: Delta | Final | Exception) -> AsyncIterator[list[Delta | Final]]:
-    """A model's reply, one record at a time; an error in it is raised."""
+async def stream(
+    *records: Delta | Final | Exception | list[Delta],
+) -> AsyncIterator[Sequence[Delta | Final]]:
+    """A model's reply: records that come alone, and lists that come together; an error in it is
+    raised."""
     for record in records:
         if isinstance(record, Exception):
             raise record
-        yield [record]
+        yield record if isinstance(record, list) else [record]
 
 
-def nobody_hears(_: Sequence[Delta]) -> None:
+def nobody_hears(_: Delta, __: int) -> None:
     """What comes is not looked at."""
 
 
 async def test_an_answer_is_the_joined_text_and_its_counts() -> None:
     """Each piece is handed on as it comes, thinking included; thinking is no part of the text."""
-    seen: list[Delta] = []
+    seen: list[tuple[Delta, int]] = []
     pieces = (Delta(thinking="hm"), Delta(text="Hel"), Delta(text="lo"))
-    answer = await read_answer(stream(*pieces, Final(model="m", completion_tokens=3)), seen.extend)
+    replied = stream(*pieces, Final(model="m", completion_tokens=3))
+    answer = await read_answer(replied, lambda *said: seen.append(said))
     assert (answer.text, answer.final.completion_tokens) == ("Hello", 3)
-    assert seen == list(pieces)
+    assert seen == [(piece, 1) for piece in pieces]
+
+
+async def test_pieces_that_come_together_are_one() -> None:
+    """What each of them brings is in it, in its order, calls of tools too."""
+    seen: list[tuple[Delta, int]] = []
+    first, second = ToolCall("one"), ToolCall("two")
+    together = [
+        Delta(thinking="h"),
+        Delta(thinking="m", tool_calls=(first,)),
+        Delta("Hel", tool_calls=(second,)),
+        Delta("lo"),
+    ]
+    replied = stream(together, Delta("!"), Final())
+    answer = await read_answer(replied, lambda *said: seen.append(said))
+    assert seen == [(Delta("Hello", "hm", (first, second)), 4), (Delta("!"), 1)]
+    assert (answer.text, answer.thinking) == ("Hello!", "hm")
+    assert answer.tool_calls == (first, second)
 
 
 async def test_a_stream_without_its_end_is_no_answer() -> None:

@@ -13,7 +13,7 @@ from tasks.turn.reply_recorder import ReplyRecorder
 class NoEvents:
     """Followers are not told."""
 
-    def say(self, *_: object) -> None:
+    def emit(self, *_: object) -> None:
         """Nobody follows."""
 
 
@@ -26,7 +26,8 @@ def recorder() -> ReplyRecorder:
 def hear(recorder: ReplyRecorder, prompt_tokens: int, pieces: int) -> None:
     """A call that has said so much."""
     recorder.on_prompt(prompt_tokens)
-    recorder.on_deltas([Delta("x", "")] * pieces)
+    if pieces:
+        recorder.on_said(Delta("x" * pieces), pieces)
 
 
 def test_a_whole_reply_costs_what_its_server_says(recorder: ReplyRecorder) -> None:
