@@ -124,20 +124,15 @@ async def test_a_cluster_answers_every_caller_its_own(on_cluster: AsyncConnectio
     assert isinstance(bad, CorruptData)
 
 
-async def test_text_that_cannot_be_sent_fails_its_caller_alone(
-    on_cluster: AsyncConnection,
-) -> None:
-    """And the connections to the nodes stay."""
-    await on_cluster.run(command("SET", "k", "v"))
-    before = on_cluster._client._cluster  # type: ignore[union-attr]  # it is a ClusterClient
+async def test_a_cluster_refuses_text_that_cannot_be_sent(on_cluster: AsyncConnection) -> None:
+    """To its caller alone; what others asked for is not sent a second time."""
     bad, good = await asyncio.gather(
         on_cluster.run(command("SET", "k", "\ud800")),
-        on_cluster.run(command("GET", "k")),
+        on_cluster.run(command("INCR", "other")),
         return_exceptions=True,
     )
     assert isinstance(bad, InvalidInput)
-    assert good == b"v"
-    assert on_cluster._client._cluster is before  # type: ignore[union-attr]  # as above
+    assert good == 1
 
 
 async def test_a_node_that_was_restarted_is_found_again(
@@ -182,4 +177,26 @@ async def test_the_master_is_asked_of_the_sentinel(
     server.restart()
     assert await live_a_life(connection, "session-2") == ()
     assert server.command("LLEN", "ecowas:history:energy:session-2") == 2
+    await connection.aclose()
+
+
+async def test_a_master_that_has_become_a_replica_is_asked_for_anew(
+    server: ValkeyServer, sentinel_port: int
+) -> None:
+    """Also where the refusal comes behind another reply: the connection is given up."""
+    connection = AsyncConnection(
+        MemorySettings(
+            url=None,
+            mode="sentinel",
+            sentinels=(f"127.0.0.1:{sentinel_port}",),
+            sentinel_master="griot",
+            timeout_s=1,
+        )
+    )
+    before = await connection.run(command("CLIENT", "ID"))
+    server.command("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(MemoryUnavailable):
+        await connection.run_all(command("ECHO", "first"), command("SET", "k", "v"))
+    server.command("REPLICAOF", "NO", "ONE")
+    assert await connection.run(command("CLIENT", "ID")) != before
     await connection.aclose()
