@@ -6,7 +6,7 @@ many have it; it speaks of the writes of its own connection only.
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from memory.errors import MemoryUnavailable
@@ -31,7 +31,9 @@ def replicated(
     required, else a warning in the log.
     """
     codes = tuple(code.encode() for code in written)
-    return replace(command, replication=Replication(lease, codes, is_required))
+    asked = command.read_by(command.parse)
+    asked.replication = Replication(lease, codes, is_required)
+    return asked
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from agents import Ask
 from llm import check_model_name
 from llm.errors import InvalidRequestError
 from memory import InvalidInput, OnBusy, Request
-from memory.ids import encode_id
+from memory.ids import encode_id, new_uuid
 from memory.priority import Priority
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
@@ -182,7 +182,7 @@ class ChatJob(BaseModel):
             parts = [self.agent_id, self.session_id, self.idempotency_key]
             return str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, orjson.dumps(parts).decode()))
         if not task_id:
-            return str(uuid.uuid4())
+            return new_uuid()
         try:
             encode_id(task_id, what="task_id")
         except InvalidInput as exc:

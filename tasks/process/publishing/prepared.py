@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from typing import Self
 
+from memory.ids import new_uuid
+
 _BODY, _TAG = "@body", "@tag"
 
 
@@ -46,7 +48,7 @@ class PreparedMessage:
     def filled(self, values: Mapping[str, object]) -> str:
         """The element with these values, for each mark one, and a delivery tag of its own."""
         texts = {name: _json(value) for name, value in values.items()}
-        texts[_TAG] = f'"{uuid.uuid4()}"'
+        texts[_TAG] = f'"{new_uuid()}"'
         body = b64encode((self._body % texts).encode()).decode()
         return self._element % {**texts, _BODY: f'"{body}"'}
 
@@ -59,5 +61,7 @@ def _with_fields(text: str, marks: Mapping[str, str]) -> str:
 
 
 def _json(value: object) -> str:
-    """As `json.dumps`, which takes five calls for a text."""
-    return encode_basestring_ascii(value) if isinstance(value, str) else json.dumps(value)
+    """As `json.dumps`, which takes five calls for it."""
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return repr(value) if type(value) in (int, float) else json.dumps(value)
