@@ -8,7 +8,6 @@ import pytest
 from pydantic import SecretStr
 
 from memory import MemoryBusy, MemorySettings, MemoryUnavailable
-from memory.redis import connection as connection_module
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import raw
@@ -51,7 +50,9 @@ def test_what_the_server_closed_meanwhile_is_opened_anew_at_once(
 ) -> None:
     """Without a pause, as a server closes idle connections by its `timeout`."""
     assert connection.run(echo("a")) == b"a"
-    monkeypatch.setattr(connection_module.time, "sleep", lambda _: pytest.fail("it has paused"))
+    monkeypatch.setattr(
+        "memory.redis.connection.time.sleep", lambda _: pytest.fail("it has paused")
+    )
     for text in ("b", "c"):
         kill_clients(server)
         assert connection.run_all(echo(text), echo("d")) == (text.encode(), b"d")

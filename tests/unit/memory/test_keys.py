@@ -1,6 +1,7 @@
 """Keys of the memory: distinct for distinct sessions, one slot per session, no globs."""
 
 import re
+import uuid
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from memory import InvalidInput, Keyspace
-from memory.ids import MAX_ID_BYTES, encode_id
+from memory.ids import MAX_ID_BYTES, encode_id, new_uuid
 from memory.keys import SessionKeys
 from tests.support.key_kinds import KINDS
 
@@ -124,3 +125,10 @@ def test_every_kind_of_key_has_a_name_of_its_own() -> None:
     words = [kind.pattern.partition(":")[:2] for kind in KINDS]
 
     assert len(set(words)) == len(words)
+
+
+def test_a_new_uuid_is_one_and_random() -> None:
+    """As `uuid.uuid4` makes them."""
+    made = {new_uuid() for _ in range(1000)}
+    assert len(made) == 1000
+    assert {(uuid.UUID(one).version, str(uuid.UUID(one)) == one) for one in made} == {(4, True)}
