@@ -21,7 +21,7 @@ from memory.errors import MemoryUnavailable
 from memory.redis.command import Argument
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, translating
-from memory.redis.lines import new_line, next_said, packed, send
+from memory.redis.server_connections import new_connection, next_said, packed, send
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -44,15 +44,13 @@ class _Ear:
 
     def value(self, name: bytes, read: Callable[[bytes], T | None], deadline_s: float) -> T | None:
         """What `Announcements.value` promises; raises what redis-py raises."""
-        connection = self._made = self._made or new_line(self._pool)
+        connection = self._made = self._made or new_connection(self._pool)
         former, self._name = self._name, name
         asked: list[tuple[Argument, ...]] = [("UNSUBSCRIBE", former)] if former else []
         asked += [("SUBSCRIBE", name), ("GET", name)]
         send(connection, packed(asked))
-        while isinstance(said := next_said(connection), hiredis.PushNotification):
+        while isinstance(said := _said(connection), hiredis.PushNotification):
             pass  # of this name or the former: what is stored now is no older
-        if isinstance(said, exceptions.ResponseError):
-            raise said
         while True:
             if isinstance(said, bytes) and (found := read(said)) is not None:
                 return found
@@ -60,7 +58,7 @@ class _Ear:
             if left_s <= 0 or not connection.can_read(left_s):
                 return None
             # Only of this name: the former is unsubscribed from before the look is answered.
-            match next_said(connection):
+            match _said(connection):
                 case [b"message", _, said]:
                     pass
 
@@ -121,3 +119,11 @@ class Announcements:
             raise
         finally:
             self._ears.append(ear)
+
+
+def _said(connection: Connection) -> object:
+    """What is said next. Raises the error that it is, too: not every server has RESP3."""
+    said = next_said(connection)
+    if isinstance(said, exceptions.ResponseError):
+        raise said
+    return said

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
-from typing import TypeVar, overload
+from typing import TypeAlias, TypeVar, overload
 
 from redis import Redis, RedisCluster, exceptions
 from redis.backoff import NoBackoff
@@ -17,15 +17,17 @@ from memory.redis.cluster_client import cluster_client
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
-from memory.redis.lines import Lines
 from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.redis.round_trip import RoundTrip
+from memory.redis.server_connections import ServerConnections
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+
+_Client: TypeAlias = ServerConnections | RedisCluster
 
 PIPELINE_CALLS = 256
 """A longer series is sent in parts, so that neither side has to buffer all of it."""
@@ -54,7 +56,7 @@ class Connection:
         self.endpoint = endpoint(settings, max_connections=max_connections)
         self._replica_wait = ReplicaWait.of(settings, self.endpoint.label)
         self._new_client = new_client or _new_client
-        self._client: Lines | RedisCluster | None = None
+        self._client: _Client | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -136,7 +138,7 @@ class Connection:
 
     def _insist(
         self,
-        send: Callable[[Lines | RedisCluster], list[object]],
+        send: Callable[[_Client], list[object]],
         commands: Sequence[Command[object]],
         deciding: int | None = None,
     ) -> list[object]:
@@ -165,7 +167,7 @@ class Connection:
             if isinstance(reply, Exception) and not command.tolerates(reply):
                 raise refused(command, reply, self.label)
 
-    def _connected(self) -> Lines | RedisCluster:
+    def _connected(self) -> _Client:
         if self._pid != os.getpid():
             # After a fork: the sockets belong to the parent, and the lock may be held for ever.
             self._lock, self._client = threading.Lock(), None
@@ -176,7 +178,7 @@ class Connection:
                 client = self._client
                 if client is None:
                     made = self._new_client(self.endpoint)
-                    client = made if isinstance(made, RedisCluster) else Lines(made)
+                    client = made if isinstance(made, RedisCluster) else ServerConnections(made)
                     self._client = client
         return client
 
@@ -212,7 +214,9 @@ def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
     return client
 
 
-def _exchange(client: Lines | RedisCluster, commands: Sequence[Command[object]]) -> list[object]:
+def _exchange(
+    client: ServerConnections | RedisCluster, commands: Sequence[Command[object]]
+) -> list[object]:
     replies = _send(client, [command.wire() for command in commands])
     for index, reply in enumerate(replies):
         if isinstance(reply, exceptions.NoScriptError):
@@ -224,9 +228,7 @@ def _exchange(client: Lines | RedisCluster, commands: Sequence[Command[object]])
     return replies
 
 
-def _ask_every_server(
-    client: Lines | RedisCluster, commands: Sequence[Command[object]]
-) -> list[object]:
+def _ask_every_server(client: _Client, commands: Sequence[Command[object]]) -> list[object]:
     wires = [command.wire() for command in commands]
     if not isinstance(client, RedisCluster):
         return _send(client, wires)
@@ -236,9 +238,11 @@ def _ask_every_server(
     return [_send_one(client, wire, target_nodes=node) for wire, node in asked]
 
 
-def _send(client: Lines | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+def _send(
+    client: ServerConnections | RedisCluster, wires: Sequence[tuple[Argument, ...]]
+) -> list[object]:
     """One reply for each; an error reply is a value of the list."""
-    if isinstance(client, Lines):
+    if isinstance(client, ServerConnections):
         return client.exchange(wires)
     replies: list[object] = []
     while len(replies) < len(wires):

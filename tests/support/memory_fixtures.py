@@ -158,7 +158,7 @@ def redis_memory(backend: Backend) -> RedisMemoryService:
 
 
 class _FakeConnection(FakeRedisConnection):
-    """One whose replies can be read from its parser, as `memory.redis.lines` reads them."""
+    """One whose replies can be read from its parser, as the product reads them."""
 
     def set_parser(self, _: object) -> None:
         """Whatever redis-py asks for."""

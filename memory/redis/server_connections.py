@@ -22,7 +22,7 @@ _OF_THE_SERVER = (exceptions.ConnectionError, exceptions.ReadOnlyError)
 """Error replies that are about the server, not about one command: it loads, or is no master now."""
 
 
-class Lines:
+class ServerConnections:
     """Sends what belongs together and reads its replies, from any thread: each has a connection of
     its own meanwhile. Not to be used after a fork."""
 
@@ -40,17 +40,17 @@ class Lines:
         waiting = OneWait(wires)
         request, amount = packed(waiting.sent), len(waiting.sent)
         try:
-            line = self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
-            line = new_line(self._pool)
+            connection = new_connection(self._pool)
         try:
-            return waiting.all_replies(self._ask(line, request, amount))
+            return waiting.all_replies(self._ask(connection, request, amount))
         except BaseException:
             # Replies that nobody has read must not become another caller's.
-            line.disconnect()  # type: ignore[no-untyped-call]
+            connection.disconnect()  # type: ignore[no-untyped-call]
             raise
         finally:
-            self._idle.append(line)
+            self._idle.append(connection)
 
     def close(self) -> None:
         """Close what is idle; the rest closes with the last that uses it."""
@@ -58,31 +58,31 @@ class Lines:
             self._idle.pop().disconnect()  # type: ignore[no-untyped-call]
         self._client.close()
 
-    def _ask(self, line: Connection, request: bytes, amount: int) -> list[object]:
+    def _ask(self, connection: Connection, request: bytes, amount: int) -> list[object]:
         replies: list[object] = []
-        if line.is_connected:
-            if self._pool.owns_connection(line):
+        if connection.is_connected:
+            if self._pool.owns_connection(connection):
                 try:
-                    send(line, request)
-                    _read(line, amount, replies)
+                    send(connection, request)
+                    _read(connection, amount, replies)
                 except (exceptions.ConnectionError, OSError):
                     if replies:
                         raise
                 else:
                     return replies
-            line.disconnect()  # type: ignore[no-untyped-call]
-        line.connect()  # type: ignore[no-untyped-call]
-        send(line, request)
-        _read(line, amount, replies)
+            connection.disconnect()  # type: ignore[no-untyped-call]
+        connection.connect()  # type: ignore[no-untyped-call]
+        send(connection, request)
+        _read(connection, amount, replies)
         return replies
 
 
-def _read(line: Connection, amount: int, replies: list[object]) -> None:
+def _read(connection: Connection, amount: int, replies: list[object]) -> None:
     for _ in range(amount):
-        replies.append(next_said(line))  # it is known what had come when one fails
+        replies.append(next_said(connection))  # it is known what had come when one fails
 
 
-def new_line(pool: ConnectionPool) -> Connection:
+def new_connection(pool: ConnectionPool) -> Connection:
     """A connection that is open from its first use on. Raises redis-py's MaxConnectionsError."""
     return cast("Connection", pool.make_connection())
 
@@ -95,19 +95,19 @@ def packed(wires: Sequence[tuple[Argument, ...]]) -> bytes:
         raise exceptions.DataError(*exc.args) from exc
 
 
-def send(line: Connection, request: bytes) -> None:
+def send(connection: Connection, request: bytes) -> None:
     """Send commands; PING before, where nothing was sent for long. Raises what redis-py raises."""
-    line.send_packed_command([request])  # type: ignore[no-untyped-call]
-    line.next_health_check = time.monotonic() + line.health_check_interval  # type: ignore[assignment]  # it begins as an integer
+    connection.send_packed_command([request])  # type: ignore[no-untyped-call]
+    connection.next_health_check = time.monotonic() + connection.health_check_interval  # type: ignore[assignment]  # it begins as an integer
 
 
-def next_said(line: Connection) -> object:
+def next_said(connection: Connection) -> object:
     """What the server says next: a reply, perhaps an error, or in RESP3 a push.
 
     Raises what redis-py raises of the connection.
     """
     # redis-py's public way to it is ten calls for each reply.
-    parser = line._parser
+    parser = connection._parser
     while (said := parser._reader.gets()) is NOT_ENOUGH_DATA:
         parser.read_from_socket()
     if isinstance(said, _OF_THE_SERVER):
