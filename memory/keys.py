@@ -15,7 +15,7 @@ from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
 from memory.key_groups import EmbeddingKeys, OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
 from memory.quoting import quoted
-from memory.session_keys import OF_SESSION, SessionKeys
+from memory.session_keys import SessionKeys, heads_of_session
 
 __all__ = ("DEFAULT_PREFIX", "PREFIX_PATTERN", "Keyspace", "SessionKeys")
 
@@ -47,12 +47,12 @@ class Keyspace:
         agent = encode_id(agent_id, what="agent_id")
         session = encode_id(session_id, what="session_id")
         history = f"{self.prefix}:history:{agent}:{session}"
+        tag = f"{{{history}}}"
         return SessionKeys(
             agent_id=agent_id,
             session_id=session_id,
             history=history,
-            **{name: f"{self.prefix}:{name}:{{{history}}}" for name in OF_SESSION},
-            users=f"{self.prefix}:session_users:{{{history}}}",
+            **{name: head + tag for name, head in heads_of_session(self.prefix)},
             cipher=self.keyring.cipher_of(history),
             is_archived=self.has_archive,
         )

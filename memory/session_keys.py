@@ -1,6 +1,7 @@
 """The names of the keys of one session."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from memory.encryption.keyring import Cipher
 from memory.lifetimes import ARCHIVE_HOLD_S
@@ -10,6 +11,13 @@ OF_SESSION = (
     *("dead", "events", "write_ids", "summary", "archive"),
 )
 """The keys of a session that are named after its history's."""
+
+
+@cache
+def heads_of_session(prefix: str) -> tuple[tuple[str, str], ...]:
+    """What they begin with under a prefix, by their names in `SessionKeys`."""
+    heads = [(name, f"{prefix}:{name}:") for name in OF_SESSION]
+    return (*heads, ("users", f"{prefix}:session_users:"))
 
 
 # Not frozen, as a turn makes several: that would take three times as long.

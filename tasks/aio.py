@@ -115,7 +115,7 @@ async def send_many(jobs: Iterable[JobToSend]) -> list[SendAnswer]:
 
 
 async def _send(job: ChatJob, job_id: str, sender: Sender | None = None) -> None:
-    is_eager = app.conf.task_always_eager
+    is_eager = app.is_eager
     if is_eager:
         job = job.model_copy(update={"not_before": None})
     with sending(job.agent_id, job_id) as place:

@@ -35,6 +35,15 @@ def work_off(submission: Submission) -> None:
     symbol_by_name(_WORK_OFF)(submission)
 
 
+def _arguments(options: Mapping[str, object], clock: Callable[[], float]) -> dict[str, object]:
+    """What options of Celery's say of the job itself. Raises InvalidJob."""
+    is_counted = options.get("countdown") is not None
+    due = not_before_of(options, now_s=clock() if is_counted else 0.0)
+    of_job = {name: options.get(name) for name in ("expires", "priority")}
+    given = {"not_before": due, "timeout_s": timeout_of(options), **of_job}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     """Celery's task class, with the mailbox between `delay` and the broker."""
 
@@ -93,21 +102,17 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         (of its user or agent), memory.MemoryFull, or NotAccepted (Redis did not confirm in time;
         send it again).
         """
-        is_counted = options.get("countdown") is not None
-        due = not_before_of(options, now_s=producer().now_s() if is_counted else 0.0)
-        of_job = {name: options.get(name) for name in ("expires", "priority")}
-        of_options = {"not_before": due, "timeout_s": timeout_of(options), **of_job}
-        given = {name: value for name, value in of_options.items() if value is not None}
-        arguments = {**(kwargs or {}), **given}
-        job = producer().checked(args or (), arguments)
-        is_eager = self.app.conf.task_always_eager
+        sender = producer()
+        arguments = {**(kwargs or {}), **(_arguments(options, sender.now_s) if options else {})}
+        job = sender.checked(args or (), arguments)
+        is_eager = self.app.is_eager
         if is_eager:
             job = job.model_copy(update={"not_before": None})
         job_id = job.job_id(task_id)
         with sending(job.agent_id, job_id) as place:
             envelope = Envelope(job=job, publish=publish_options(options), trace=place)
-            submission = producer().submission(envelope, job_id)
-            producer().submit(submission)
+            submission = sender.submission(envelope, job_id)
+            sender.submit(submission)
         if is_eager:
             work_off(submission)
         return JobResult(submission.job_id, app=self.app)

@@ -1,7 +1,7 @@
 """Taking a job into a mailbox: what it brings along, and what it does to the others there. Pure."""
 
 import hashlib
-import uuid
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -44,7 +44,8 @@ class EnqueueOutcome(StrEnum):
     FULL = "FULL"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Command` is not.
+@dataclass(slots=True)
 class Enqueued:
     """The answer to ENQUEUE, INTERRUPT, SUPERSEDE, MERGE and DELAY.
 
@@ -146,7 +147,8 @@ class Request:
         return f"{self.digest}:{self.asker}:{self.size_bytes:08d}"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Command` is not.
+@dataclass(slots=True)
 class Intake:
     """A job that is to be taken in, if no more than `cap` are pending.
 
@@ -166,7 +168,7 @@ class Intake:
     merged_bytes: int = 0
     ttl_s: int = SESSION_TTL_S
     callbacks: bytes = field(default=b"", repr=False)
-    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
+    owner: str = field(default_factory=lambda: os.urandom(16).hex())
     merged_envelope_bytes: int = 2**31
     due_ms: int | None = None
     wait_ms: int = 0

@@ -58,9 +58,10 @@ class JobRecord:
 
 def names_of(agent_id: str, session_id: str, user: str | None, tags: Sequence[str]) -> str:
     """The names by which a job is found, each with a space before it."""
-    found = [agent_name(agent_id), session_name(session_id)]
+    found = ["", agent_name(agent_id), session_name(session_id)]
     found += [] if user is None else [user_of(user)]
-    return "".join(f" {one}" for one in (*found, *map(tag_name, dict.fromkeys(tags))))
+    found += map(tag_name, dict.fromkeys(tags)) if tags else ()
+    return " ".join(found)
 
 
 def agent_name(agent_id: str) -> str:

@@ -40,6 +40,8 @@ class UserSession:
 
 def user_of(metadata: object) -> str | None:
     """The user that the metadata of a job names, as text; None where they name nobody."""
+    if metadata is None:
+        return None
     user = metadata.get(USER_ID) if isinstance(metadata, Mapping) else None
     if user is None or user == "":
         return None

@@ -8,18 +8,20 @@ between unseen. A subscription is ended with the next question on its connection
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import hiredis
-from redis import Redis
+from redis import Redis, exceptions
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionInterface, ConnectionPool
+from redis.connection import Connection, ConnectionPool
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from memory.errors import MemoryUnavailable
+from memory.redis.command import Argument
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, translating
+from memory.redis.server_connections import new_connection, next_said, packed, send
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -37,21 +39,18 @@ class _Ear:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
-        self._made: ConnectionInterface | None = None
+        self._made: Connection | None = None
         self._name = b""
 
     def value(self, name: bytes, read: Callable[[bytes], T | None], deadline_s: float) -> T | None:
         """What `Announcements.value` promises; raises what redis-py raises."""
-        connection = self._made = self._made or self._pool.make_connection()
+        connection = self._made = self._made or new_connection(self._pool)
         former, self._name = self._name, name
-        asked: list[Any] = [("UNSUBSCRIBE", former)] if former else []
+        asked: list[tuple[Argument, ...]] = [("UNSUBSCRIBE", former)] if former else []
         asked += [("SUBSCRIBE", name), ("GET", name)]
-        request = b"".join(map(hiredis.pack_command, asked))
-        connection.send_packed_command([request])  # type: ignore[no-untyped-call]
-        said = connection.read_response(push_request=True)
-        while isinstance(said, hiredis.PushNotification):
-            # Of this name or the former: what is stored now is no older.
-            said = connection.read_response(push_request=True)
+        send(connection, packed(asked))
+        while isinstance(said := _said(connection), hiredis.PushNotification):
+            pass  # of this name or the former: what is stored now is no older
         while True:
             if isinstance(said, bytes) and (found := read(said)) is not None:
                 return found
@@ -59,7 +58,7 @@ class _Ear:
             if left_s <= 0 or not connection.can_read(left_s):
                 return None
             # Only of this name: the former is unsubscribed from before the look is answered.
-            match connection.read_response(push_request=True):
+            match _said(connection):
                 case [b"message", _, said]:
                     pass
 
@@ -120,3 +119,11 @@ class Announcements:
             raise
         finally:
             self._ears.append(ear)
+
+
+def _said(connection: Connection) -> object:
+    """What is said next. Raises the error that it is, too: not every server has RESP3."""
+    said = next_said(connection)
+    if isinstance(said, exceptions.ResponseError):
+        raise said
+    return said

@@ -5,12 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
-from typing import TypeVar, overload
+from typing import TypeAlias, TypeVar, overload
 
-import hiredis
 from redis import Redis, RedisCluster, exceptions
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionInterface, ConnectionPool
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -19,14 +17,17 @@ from memory.redis.cluster_client import cluster_client
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
-from memory.redis.replicas import OneWait, ReplicaWait, has_wait_behind
+from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.redis.round_trip import RoundTrip
+from memory.redis.server_connections import ServerConnections
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+
+_Client: TypeAlias = ServerConnections | RedisCluster
 
 PIPELINE_CALLS = 256
 """A longer series is sent in parts, so that neither side has to buffer all of it."""
@@ -55,7 +56,7 @@ class Connection:
         self.endpoint = endpoint(settings, max_connections=max_connections)
         self._replica_wait = ReplicaWait.of(settings, self.endpoint.label)
         self._new_client = new_client or _new_client
-        self._client: Redis | RedisCluster | None = None
+        self._client: _Client | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -137,7 +138,7 @@ class Connection:
 
     def _insist(
         self,
-        send: Callable[[Redis | RedisCluster], list[object]],
+        send: Callable[[_Client], list[object]],
         commands: Sequence[Command[object]],
         deciding: int | None = None,
     ) -> list[object]:
@@ -166,7 +167,7 @@ class Connection:
             if isinstance(reply, Exception) and not command.tolerates(reply):
                 raise refused(command, reply, self.label)
 
-    def _connected(self) -> Redis | RedisCluster:
+    def _connected(self) -> _Client:
         if self._pid != os.getpid():
             # After a fork: the sockets belong to the parent, and the lock may be held for ever.
             self._lock, self._client = threading.Lock(), None
@@ -176,7 +177,9 @@ class Connection:
             with self._lock:
                 client = self._client
                 if client is None:
-                    client = self._client = self._new_client(self.endpoint)
+                    made = self._new_client(self.endpoint)
+                    client = made if isinstance(made, RedisCluster) else ServerConnections(made)
+                    self._client = client
         return client
 
 
@@ -211,7 +214,9 @@ def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
     return client
 
 
-def _exchange(client: Redis | RedisCluster, commands: Sequence[Command[object]]) -> list[object]:
+def _exchange(
+    client: ServerConnections | RedisCluster, commands: Sequence[Command[object]]
+) -> list[object]:
     replies = _send(client, [command.wire() for command in commands])
     for index, reply in enumerate(replies):
         if isinstance(reply, exceptions.NoScriptError):
@@ -223,9 +228,7 @@ def _exchange(client: Redis | RedisCluster, commands: Sequence[Command[object]])
     return replies
 
 
-def _ask_every_server(
-    client: Redis | RedisCluster, commands: Sequence[Command[object]]
-) -> list[object]:
+def _ask_every_server(client: _Client, commands: Sequence[Command[object]]) -> list[object]:
     wires = [command.wire() for command in commands]
     if not isinstance(client, RedisCluster):
         return _send(client, wires)
@@ -235,27 +238,12 @@ def _ask_every_server(
     return [_send_one(client, wire, target_nodes=node) for wire, node in asked]
 
 
-def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+def _send(
+    client: ServerConnections | RedisCluster, wires: Sequence[tuple[Argument, ...]]
+) -> list[object]:
     """One reply for each; an error reply is a value of the list."""
-    if isinstance(client, RedisCluster):
-        return _send_to_cluster(client, wires)
-    # What redis-py's pipeline does, at half of its cost.
-    waiting = OneWait(wires)
-    request = _packed(waiting.sent)
-    pool: ConnectionPool = client.connection_pool
-    connection = pool.get_connection()
-    try:
-        connection.send_packed_command([request])  # type: ignore[no-untyped-call]
-        return waiting.all_replies([_read_one(connection) for _ in waiting.sent])
-    except BaseException:
-        # Replies that nobody has read must not become another caller's.
-        connection.disconnect()  # type: ignore[no-untyped-call]
-        raise
-    finally:
-        pool.release(connection)
-
-
-def _send_to_cluster(client: RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+    if isinstance(client, ServerConnections):
+        return client.exchange(wires)
     replies: list[object] = []
     while len(replies) < len(wires):
         at = len(replies)
@@ -264,24 +252,13 @@ def _send_to_cluster(client: RedisCluster, wires: Sequence[tuple[Argument, ...]]
             # On a connection of the node: WAIT knows only what was written on its own. With the
             # command once more, for another node may have become the master since.
             node = client.get_node_from_key(str(wires[at + 1][1]))  # type: ignore[no-untyped-call]
-            again = _send(client.get_redis_connection(node), wires[at : at + 3])
+            with client.get_redis_connection(node).pipeline(transaction=False) as together:
+                for wire in wires[at : at + 3]:
+                    together.execute_command(*wire)  # type: ignore[no-untyped-call]
+                again = together.execute(raise_on_error=False)
             is_moved = isinstance(again[0], Exception)
             replies += [None, None] if is_moved else again[1:]
     return replies
-
-
-def _packed(wires: Sequence[tuple[Argument, ...]]) -> bytes:
-    try:
-        return b"".join(map(hiredis.pack_command, wires))  # type: ignore[arg-type]  # its stub takes a tuple of one for any tuple
-    except TypeError as exc:
-        raise exceptions.DataError(*exc.args) from exc
-
-
-def _read_one(connection: ConnectionInterface) -> object:
-    try:
-        return connection.read_response()
-    except exceptions.ResponseError as exc:
-        return exc
 
 
 def _send_one(client: RedisCluster, wire: tuple[Argument, ...], **options: object) -> object:

@@ -20,8 +20,8 @@ _CODE = re.compile(rb"[A-Z_]{1,32}")
 def code_and_rest(codes: type[E], reply: object) -> tuple[E, list[object]]:
     """The code of a reply, and what follows it."""
     match _unless_corrupt(reply):
-        case [bytes(code), *rest] if code.decode(errors="replace") in codes.__members__:
-            return codes[code.decode()], rest
+        case [bytes(code), *rest] if found := codes.__members__.get(code.decode(errors="replace")):
+            return found, rest
     raise unexpected_reply(reply)
 
 

@@ -7,6 +7,7 @@ these do. With the default prefix they are those that Celery's users know.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 
@@ -15,18 +16,18 @@ PREFIX_HEADER = "griot_prefix"
 OURS = ("chat", "celery", "maintenance")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BrokerNames:
     """The names of the deployment with one key prefix."""
 
     key_prefix: str
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """What they begin with: nothing for the default prefix."""
         return "" if self.key_prefix == DEFAULT_PREFIX else f"{self.key_prefix}."
 
-    @property
+    @cached_property
     def chat(self) -> str:
         """The queue of wake-ups."""
         return f"{self.prefix}chat"

@@ -147,15 +147,12 @@ def publish(
     gather subscriptions without end) and makes whatever task happens to publish the parent
     (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
+    said = _message(job_id, kwargs, trace, priority, countdown_s or 0.0)
     if not retries and countdown_s is None:
-        command = _straight(app, job_id, kwargs, options, trace=trace, priority=priority)
+        command = _straight(app, said, options)
         if command is not None:
             straight().send((command,))
             return
-    headers = {**tracing.checked(trace), **wakeup_headers(countdown_s or 0.0, priority)}
-    if "message" in kwargs:
-        del headers[WAKEUP_HEADER]
-    said = Message(CHAT_TASK, job_id, kwargs, repr_of(kwargs), headers, priority)
     with kombu_producer(app) as producer:
         send(app, producer, said, options, retries=retries, countdown=countdown_s)
 
@@ -167,48 +164,47 @@ def publish_together(
     """Publish the wake-ups of several jobs, by id with their arguments, in one round trip where the
     broker is Redis. Raises kombu's OperationalError or BatchPublishError, or RuntimeError: some of
     them may be out."""
-    commands = []
-    for job_id, kwargs, trace, priority in waiting:
-        command = _straight(app, job_id, kwargs, {}, trace=trace, priority=priority)
-        if command is None:
-            break
-        commands.append(command)
-    else:
+    messages = [_message(*one) for one in waiting]
+    commands = [command for said in messages if (command := _straight(app, said, {})) is not None]
+    if len(commands) == len(messages):
         straight().send(commands)
         return
     with kombu_producer(app) as producer, producer.batch():
-        for job_id, kwargs, trace, priority in waiting:
-            headers = {**tracing.checked(trace), **wakeup_headers(priority=priority)}
-            said = Message(CHAT_TASK, job_id, kwargs, repr_of(kwargs), headers, priority)
+        for said in messages:
             send(app, producer, said, {})
 
 
-def _straight(
-    app: Celery,
+def _message(
     job_id: str,
     kwargs: Mapping[str, object],
-    options: Mapping[str, object],
-    *,
     trace: tracing.Carrier | None,
     priority: Priority | None,
-) -> Command[None] | None:
+    countdown_s: float = 0.0,
+) -> Message:
+    headers = {**tracing.checked(trace), **wakeup_headers(countdown_s, priority)}
+    if "message" in kwargs:
+        del headers[WAKEUP_HEADER]
+    return Message(CHAT_TASK, job_id, kwargs, repr_of(kwargs), headers, priority)
+
+
+def _straight(app: Celery, said: Message, options: Mapping[str, object]) -> Command[None] | None:
     """The command that publishes a wake-up without Celery; None where Celery is to publish it."""
+    kwargs, headers = said.kwargs, said.headers
     if app is not griot_app or not (options.keys() <= _STRAIGHT_OPTIONS) or "message" in kwargs:
         return None
-    queue, root_id = queue_of(options), options.get("root_id") or job_id
-    headers = {**tracing.checked(trace), **wakeup_headers(priority=priority)}
+    queue, root_id = queue_of(options), options.get("root_id") or said.job_id
     varying = {name: headers[name] for name in _VARYING_HEADERS & headers.keys()}
-    values = {_ID: job_id, _ROOT: root_id, _SHOWN: repr_of(kwargs), **kwargs, **varying}
+    values = {_ID: said.job_id, _ROOT: root_id, _SHOWN: said.shown, **kwargs, **varying}
 
     def make(marks: Mapping[str, str]) -> tuple[str, str] | None:
-        said = {name: marks[name] for name in kwargs}
+        marked = {name: marks[name] for name in kwargs}
         own = {name: marks.get(name, value) for name, value in headers.items()}
-        marked = Message(CHAT_TASK, marks[_ID], said, marks[_SHOWN], own, priority)
+        of_shape = Message(said.task, marks[_ID], marked, marks[_SHOWN], own, said.priority)
         placed = {"queue": queue, "root_id": marks[_ROOT]}
         with kombu_producer(app) as producer:
-            return recorded(producer, lambda: send(app, producer, marked, placed))
+            return recorded(producer, lambda: send(app, producer, of_shape, placed))
 
-    return straight().command((queue, priority), values, make)
+    return straight().command((queue, said.priority), values, make)
 
 
 def wakeup_headers(countdown_s: float = 0.0, priority: Priority | None = None) -> dict[str, object]:
@@ -246,7 +242,8 @@ def is_wakeup(headers: Mapping[str, object] | None) -> bool:
 
 def repr_of(kwargs: Mapping[str, object]) -> str:
     """What monitors may show of a chat job's arguments: whose conversation, never its text."""
-    return repr({name: _shown(kwargs.get(name)) for name in ("agent_id", "session_id")})
+    agent, session = _shown(kwargs.get("agent_id")), _shown(kwargs.get("session_id"))
+    return f"{{'agent_id': {agent!r}, 'session_id': {session!r}}}"
 
 
 def _shown(value: object) -> object:

@@ -101,6 +101,12 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
         except _errors_of(self.backend) as exc:
             raise translated(exc, RESULTS) from exc
 
+    def __del__(self) -> None:
+        """Celery's, where anybody has had it wait for the result: it is 37 calls."""
+        pending = getattr(self.backend, "_pending_results", None)
+        if pending is None or any(self.id in waited_for for waited_for in pending):
+            super().__del__()
+
     def _is_delayed(self) -> bool:
         services = producer_services()
         try:
@@ -160,10 +166,14 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     def _look(self, timeout_s: float, options: Mapping[str, object]) -> ChatResult | BaseException:
         """Celery's `get`. Raises _ServerAway in place of what it raises in an outage."""
         self._await_plainly(timeout_s, options)
+        found: ChatResult | BaseException
+        if self._cache:
+            found = super().get(**options)
+            return found
         errors = _errors_of(self.backend)
         caught: tuple[type[Exception], ...] = (*errors, RuntimeError)
         try:
-            found: ChatResult | BaseException = super().get(timeout=timeout_s, **options)
+            found = super().get(timeout=timeout_s, **options)
         except caught as exc:
             # What Celery raises once it gives up has the reason as its cause.
             reason = exc.__cause__ if isinstance(exc, RuntimeError) else exc

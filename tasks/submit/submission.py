@@ -19,7 +19,8 @@ from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Command` is not.
+@dataclass(slots=True)
 class Submission:
     """A job on its way into its mailbox. `commands` go to Redis; the last one answers."""
 

@@ -11,10 +11,12 @@ from typing import TypeVar
 
 import fakeredis
 import pytest
+from fakeredis._clients._sync import FakeRedisConnection
 from fakeredis.commands_mixins import scripting_mixin
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 from pydantic import SecretStr
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from memory import MemorySettings, RedisMemoryService
 from memory.redis.command import Command
@@ -134,7 +136,7 @@ def fake_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     server = fakeredis.FakeServer(server_type="valkey", version=(8, 0))
 
     def new_client(_: Endpoint) -> Redis:
-        return fakeredis.FakeRedis(server=server, protocol=2)
+        return fakeredis.FakeRedis(server=server, protocol=2, connection_class=_FakeConnection)
 
     with fakeredis.FakeRedis(server=server, protocol=2) as observer:
         yield from _checked(
@@ -153,6 +155,32 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def redis_memory(backend: Backend) -> RedisMemoryService:
     """The documented service over each backend."""
     return backend.service()
+
+
+class _FakeConnection(FakeRedisConnection):
+    """One whose replies can be read from its parser, as the product reads them."""
+
+    def set_parser(self, _: object) -> None:
+        """Whatever redis-py asks for."""
+        self._parser = _FakeParser(self)
+
+
+class _FakeParser:
+    def __init__(self, connection: FakeRedisConnection) -> None:
+        self._connection, self._reader = connection, self
+
+    def on_connect(self, _: object) -> None:
+        """Nothing is needed for it."""
+
+    def on_disconnect(self) -> None:
+        """Nothing is needed for it."""
+
+    def gets(self) -> object:
+        """The next reply, which may be an error."""
+        try:
+            return self._connection.read_response()
+        except ResponseError as exc:
+            return exc
 
 
 def _checked(backend: Backend) -> Iterator[Backend]:

@@ -27,7 +27,8 @@ _MESSAGE_OPTIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Command` is not.
+@dataclass(slots=True)
 class Message:
     """What a message says, and how urgent it is."""
 

@@ -59,5 +59,7 @@ def _with_fields(text: str, marks: Mapping[str, str]) -> str:
 
 
 def _json(value: object) -> str:
-    """As `json.dumps`, which takes five calls for a text."""
-    return encode_basestring_ascii(value) if isinstance(value, str) else json.dumps(value)
+    """As `json.dumps`, which takes five calls for it."""
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return repr(value) if type(value) in (int, float) else json.dumps(value)

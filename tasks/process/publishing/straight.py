@@ -12,6 +12,7 @@ from celery import signals
 from kombu.exceptions import OperationalError
 
 from memory import Command, Connection, MemoryServiceError, MemorySettings
+from memory.redis.replies import nothing
 from tasks.process.configuration import load_settings
 from tasks.process.per_process import PerProcess
 from tasks.process.publishing.prepared import PreparedMessage, new_marks
@@ -46,7 +47,7 @@ class Straight:
             prepared = self._prepare(named, values, make)
         if prepared is None:
             return None
-        return Command(_nothing, ("LPUSH", prepared.key, prepared.filled(values)))
+        return Command(nothing, ("LPUSH", prepared.key, prepared.filled(values)))
 
     def send(self, commands: Sequence[Command[None]]) -> None:
         """Publish. Raises kombu's OperationalError: some may be out, and all may be sent again."""
@@ -91,7 +92,3 @@ def _somebody_listens() -> bool:
         or signals.after_task_publish.receivers
         or signals.task_sent.receivers
     )
-
-
-def _nothing(_: object) -> None:
-    """For a command whose answer says nothing."""

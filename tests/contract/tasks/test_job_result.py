@@ -165,3 +165,12 @@ def test_no_task_waits_for_a_result(server: ValkeyServer, celery: Celery) -> Non
     """Celery refuses that, before it waits."""
     with denied_join_result(), pytest.raises(RuntimeError, match="within a task"):
         JobResult("j9", app=celery).get(timeout=30)
+
+
+def test_a_result_that_is_dropped_is_listened_for_no_more(celery: Celery) -> None:
+    """Where Celery was asked to call somebody with it."""
+    result, consumer = JobResult("dropped", app=celery), celery.backend.result_consumer
+    result.then(print, weak=True)
+    assert consumer.subscribed_to
+    del result
+    assert not consumer.subscribed_to

@@ -1,0 +1,1 @@
+"""Connections to Redis, on real servers."""
