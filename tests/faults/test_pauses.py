@@ -34,10 +34,13 @@ def workers(rig: Rig) -> list[ServerProcess]:
 def nothing_paused(rig: Rig) -> Iterator[None]:
     """Before and after each test. Nobody waits any more: the next test counts who does."""
     yield
-    for one in paused():
-        resume(one.target.kind.value, one.target.name)  # type: ignore[arg-type]  # one of them
-        nobody = partial(is_left_by_all, rig, str(one.target))
-        wait_until(nobody, timeout_s=scaled(10), what=f"nobody waits for {one.target}")
+    found = [one.target for one in paused()]
+    for one in found:
+        resume(one.kind.value, one.name)  # type: ignore[arg-type]  # one of them
+    # A pause that has ended by itself may still have somebody who waits for its end.
+    for what in {"all", *map(str, found)}:
+        nobody = partial(is_left_by_all, rig, what)
+        wait_until(nobody, timeout_s=scaled(10), what=f"nobody waits for {what}")
     assert paused() == []
 
 
