@@ -45,6 +45,7 @@ class ServerClient:
         self._client = client
         self._pool = client.connection_pool
         self._free: list[AbstractConnection] = []
+        self._known: set[str] = set()
         self._timeout_s = timeout_s
         self._sentinel = sentinel
         # What a connection is of no use after: behind Sentinels another is the master then.
@@ -53,10 +54,11 @@ class ServerClient:
 
     async def exchange(self, groups: Sequence[Calls]) -> list[Replies]:
         """The replies to each group. Raises what redis-py raises when the connection fails."""
-        replies = await self._send([command.wire() for command in chain.from_iterable(groups)])
-        answers = _in_groups(replies, groups)
+        # Not by digest at once: what follows an unknown script in its group would run before it.
+        wires = _sources_once(chain.from_iterable(groups), self._known)
+        answers = _in_groups(await self._send(wires), groups)
         # The second time each call brings its source: scripts may be forgotten between two calls.
-        for with_sources in (_sources_once, _sources_always):
+        for with_sources in (partial(_sources_once, known=set()), _sources_always):
             if exceptions.NoScriptError not in map(type, chain.from_iterable(answers)):
                 break
             # Redis forgot its scripts (a restart, a fail-over, SCRIPT FLUSH). What follows such a
@@ -101,7 +103,9 @@ class ServerClient:
             connection._writer.writelines((request,))  # type: ignore[union-attr]  # it is connected
             return waiting.all_replies(await self._read(connection, len(sent)))
         except BaseException:
-            # Replies that nobody has read must not become another caller's.
+            # Replies that nobody has read must not become another caller's. The server may have
+            # begun anew, and know no script.
+            self._known.clear()
             await connection.disconnect(nowait=True)
             raise
         finally:
@@ -277,15 +281,16 @@ def _first_without_script(replies: Replies) -> int:
     return next(forgotten, len(replies))
 
 
-def _sources_once(commands: Iterable[Command[object]]) -> list[Wire]:
-    """Each script's source with the first call that needs it, its digest with the others."""
-    sent: set[str] = set()
+def _sources_once(commands: Iterable[Command[object]], known: set[str]) -> list[Wire]:
+    """The source of each script that is not `known` with the first call that needs it, which makes
+    it known; its digest with the others."""
     wires = []
     for command in commands:
-        is_known = command.script is None or command.script.sha in sent
-        wires.append(command.wire() if is_known else command.wire_with_source())
-        if command.script is not None:
-            sent.add(command.script.sha)
+        if command.script is None or command.script.sha in known:
+            wires.append(command.wire())
+        else:
+            known.add(command.script.sha)
+            wires.append(command.wire_with_source())
     return wires
 
 
