@@ -14,7 +14,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
-from tasks import EventType, JobFailed, QuotaExceeded, app, chat_task, follow_job
+from tasks import EventType, JobFailed, JobResult, QuotaExceeded, app, chat_task, follow_job
 from tasks.process.services import producer_services
 from tasks.submit.dead_letters import requeue
 from tests.conftest import FAST
@@ -85,8 +85,9 @@ def worker(stack: GriotStack) -> ServerProcess:
     return stack.worker()
 
 
-def raw(user: str, model: str = "ok", session: str | None = None) -> AsyncResult:
-    """A job of a user, sent by name as a foreign service does."""
+def raw(user: str, model: str = "ok", session: str | None = None) -> JobResult:
+    """A job of a user, sent by name as a foreign service does. Celery's own `get` may miss a result
+    that comes while it subscribes."""
     kwargs = {
         "agent_id": "energy",
         "session_id": session or f"session-{uuid.uuid4()}",
@@ -94,7 +95,7 @@ def raw(user: str, model: str = "ok", session: str | None = None) -> AsyncResult
         "model": model,
         "metadata": {"user_id": user},
     }
-    return app.send_task("tasks.chat_task", kwargs=kwargs)
+    return JobResult(app.send_task("tasks.chat_task", kwargs=kwargs).id, app=app)
 
 
 def pending_jobs() -> int:
