@@ -20,7 +20,6 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from memory.errors import InvalidInput
 from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import Endpoint, keep_raw
@@ -55,14 +54,16 @@ class ServerClient:
     async def exchange(self, groups: Sequence[Calls]) -> list[Replies]:
         """The replies to each group. Raises what redis-py raises when the connection fails."""
         # Not by digest at once: what follows an unknown script in its group would run before it.
-        wires = _sources_once(chain.from_iterable(groups), self._known)
+        known = set(self._known)
+        wires = _sources_once(chain.from_iterable(groups), known)
         answers = _in_groups(await self._send(wires), groups)
+        self._known |= known
         # The second time each call brings its source: scripts may be forgotten between two calls.
         for with_sources in (partial(_sources_once, known=set()), _sources_always):
             if exceptions.NoScriptError not in map(type, chain.from_iterable(answers)):
                 break
-            # Redis forgot its scripts (a restart, a fail-over, SCRIPT FLUSH). What follows such a
-            # call in its group is sent once more too, so that the order holds.
+            # Redis forgot its scripts. What follows such a call in its group goes once more too.
+            self._known.clear()
             starts = [_first_without_script(answer) for answer in answers]
             again = [group[start:] for group, start in zip(groups, starts, strict=True)]
             tails = _in_groups(await self._send(with_sources(chain.from_iterable(again))), again)
@@ -91,8 +92,7 @@ class ServerClient:
         # What redis-py's pipeline does, at a fifth of its cost: packed by hiredis, written without
         # a task for it, with one time-out that moves on.
         waiting = OneWait(wires)
-        sent = waiting.sent
-        request = b"".join(map(hiredis.pack_command, sent))  # type: ignore[arg-type]  # the stub says: a tuple of one
+        request = b"".join(map(hiredis.pack_command, waiting.sent))  # type: ignore[arg-type]  # the stub says: a tuple of one
         # The pool's own lending takes half as long as all else here.
         connection = self._free.pop() if self._free else await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
@@ -101,7 +101,7 @@ class ServerClient:
                 await self._pool.ensure_connection(connection)
             await connection.check_health()
             connection._writer.writelines((request,))  # type: ignore[union-attr]  # it is connected
-            return waiting.all_replies(await self._read(connection, len(sent)))
+            return waiting.all_replies(await self._read(connection, len(waiting.sent)))
         except BaseException:
             # Replies that nobody has read must not become another caller's. The server may have
             # begun anew, and know no script.
@@ -195,8 +195,8 @@ class ClusterClient:
                 return await _reply_to_each(cluster, commands)
             except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
                 return exc
-            except UnicodeEncodeError:  # found while packing; not `from exc`: it holds the value
-                return [InvalidInput("text for Redis is not valid Unicode (a lone surrogate)")]
+            except UnicodeEncodeError as exc:  # of this group alone, found while packing
+                return [exc]
             except AttributeError:
                 # Another coroutine has closed this very connection (redis-py 8.1, see above).
                 return exceptions.ConnectionError("the connection was closed")

@@ -101,8 +101,6 @@ class translating:  # a block: what contextlib makes of a function takes three t
 
 def refused(command: Command[object], reply: Exception, label: str) -> MemoryServiceError:
     """The error of ours that stands for the error reply to a command; names a damaged key."""
-    if isinstance(reply, MemoryServiceError):
-        return reply
     if str(reply).startswith("WRONGTYPE") and command.script is None:
         return CorruptData(
             f"key {command.args[1]!r} at {label} holds a value of another type than Griot writes"
@@ -215,6 +213,8 @@ def _failed_handshake(exc: BaseException | None) -> bool:
 
 
 def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
+    if isinstance(exc, UnicodeEncodeError):
+        return InvalidInput("text for Redis is not valid Unicode (a lone surrogate)")
     if isinstance(exc, _UNSENT):
         return InvalidInput(f"an argument cannot be sent to Redis ({type(exc).__name__})")
     reply = str(exc)

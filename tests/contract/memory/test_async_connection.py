@@ -268,6 +268,8 @@ async def test_the_order_of_a_callers_calls_holds_when_one_script_is_forgotten(
     would run at once, and SCHEDULE once more with its source behind it."""
     look, enqueue = Mailbox.of(Keyspace(), "a", "s").enqueue("j1", b"", cap=9, grace_ms=1)
     server.command("SCRIPT", "LOAD", ENQUEUE.source)
+    with pytest.raises(InvalidInput):
+        await connection.run_all(look, command("SET", "k", "\ud800"))  # of which nothing is sent
     at_ms, enqueued = await connection.run_all(look, enqueue)
     assert enqueued.outcome is EnqueueOutcome.NEW, "it ran once"
     assert math.isclose(at_ms, enqueued.seq_us / 1000, abs_tol=60_000)

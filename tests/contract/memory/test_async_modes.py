@@ -160,19 +160,25 @@ async def test_a_cluster_that_is_not_there_is_unavailable() -> None:
     await connection.aclose()
 
 
+def behind_sentinel(port: int, *, timeout_s: float) -> AsyncConnection:
+    """To the master that this Sentinel names."""
+    sentinels = (f"127.0.0.1:{port}",)
+    return AsyncConnection(
+        MemorySettings(
+            url=None,
+            mode="sentinel",
+            sentinels=sentinels,
+            sentinel_master="griot",
+            timeout_s=timeout_s,
+        )
+    )
+
+
 async def test_the_master_is_asked_of_the_sentinel(
     server: ValkeyServer, sentinel_port: int
 ) -> None:
     """And found again after it was restarted."""
-    connection = AsyncConnection(
-        MemorySettings(
-            url=None,
-            mode="sentinel",
-            sentinels=(f"127.0.0.1:{sentinel_port}",),
-            sentinel_master="griot",
-            timeout_s=2,
-        )
-    )
+    connection = behind_sentinel(sentinel_port, timeout_s=2)
     assert await live_a_life(connection, "session-1") == ()
     server.restart()
     assert await live_a_life(connection, "session-2") == ()
@@ -184,15 +190,7 @@ async def test_a_master_that_has_become_a_replica_is_asked_for_anew(
     server: ValkeyServer, sentinel_port: int
 ) -> None:
     """Also where the refusal comes behind another reply: the connection is given up."""
-    connection = AsyncConnection(
-        MemorySettings(
-            url=None,
-            mode="sentinel",
-            sentinels=(f"127.0.0.1:{sentinel_port}",),
-            sentinel_master="griot",
-            timeout_s=1,
-        )
-    )
+    connection = behind_sentinel(sentinel_port, timeout_s=1)
     before = await connection.run(command("CLIENT", "ID"))
     server.command("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(MemoryUnavailable):
