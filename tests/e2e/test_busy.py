@@ -30,6 +30,7 @@ from tasks.job.job import ChatJob
 from tasks.process.services import producer_services
 from tasks.submit.producer import producer
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from tests.support.waiting import wait_until
 
 WAIT_S = scaled(20)
@@ -91,13 +92,13 @@ def test_reject_names_the_running_job(session_id: str, again: Send) -> None:
     """The error has its id, from `delay` and through the result backend alike; nothing was sent."""
     first = running(session_id)
     with pytest.raises(SessionBusy) as refused:
-        again("and this?", on_busy="reject").get(timeout=WAIT_S)
+        fetch(again("and this?", on_busy="reject"), WAIT_S)
     assert refused.value.job_id == first.id
     assert SessionBusy(str(refused.value)).job_id == first.id
     chat_task.cancel(first.id)
     with pytest.raises(TaskRevokedError):
         first.get(timeout=WAIT_S)
-    assert again("and now?", on_busy="reject").get(timeout=WAIT_S)["history_messages"] == 2
+    assert fetch(again("and now?", on_busy="reject"), WAIT_S)["history_messages"] == 2
     assert asked(session_id) == ["talk for ever", "and now?"]
 
 
@@ -108,7 +109,7 @@ def test_interrupt_keeps_what_was_said_and_answers_next(
     first = running(session_id)
     second = again("stop, this instead", on_busy="interrupt")
     wait_until(lambda: ollama.stats.active == 0, timeout_s=3, what="the model has stopped")
-    assert second.get(timeout=WAIT_S)["history_messages"] == 2
+    assert fetch(second, WAIT_S)["history_messages"] == 2
     with pytest.raises(TaskRevokedError):
         first.get(timeout=WAIT_S)
     assert last_event(first.id).type is EventType.CANCELLED
@@ -138,7 +139,7 @@ def test_rollback_removes_the_turn_and_its_message(
     first = running(session_id)
     waiting = chat_task.delay("energy", session_id, "and more")
     second = again("start anew", on_busy="rollback")
-    assert second.get(timeout=WAIT_S)["history_messages"] == 0
+    assert fetch(second, WAIT_S)["history_messages"] == 0
     for job in (first, waiting):
         with pytest.raises(TaskRevokedError):
             job.get(timeout=WAIT_S)
@@ -156,7 +157,7 @@ def test_replace_pending_withdraws_what_waits(session_id: str, again: Send) -> N
     assert last_event(second.id).type is EventType.CANCELLED
     with pytest.raises(TaskRevokedError):
         second.get(timeout=WAIT_S)
-    assert third.get(timeout=WAIT_S)["history_messages"] == 2
+    assert fetch(third, WAIT_S)["history_messages"] == 2
     assert first.get(timeout=WAIT_S)["done_reason"] == "stop"
     assert asked(session_id) == ["first", "third"]
 
@@ -170,13 +171,13 @@ def test_merge_answers_all_messages_of_a_user_at_once(
     jobs = [chat_task.delay("energy", session_id, text, metadata=mine) for text in ("a", "b")]
     other = chat_task.delay("energy", session_id, "yours", metadata=yours)
     last = again("c", on_busy="merge", metadata=mine)
-    result = last.get(timeout=WAIT_S)
+    result = fetch(last, WAIT_S)
     assert result["history_messages"] == 4
     for job in jobs:
         ending = last_event(job.id)
         assert (ending.type, ending.data) == (EventType.MERGED, {"into": last.id})
         assert job.get(timeout=WAIT_S)["response"] == result["response"]
-        assert AsyncResult(job.id, app=app).get(timeout=WAIT_S)["merged_into"] == last.id
+        assert fetch(AsyncResult(job.id, app=app), WAIT_S)["merged_into"] == last.id
     assert first.get(timeout=WAIT_S)
     assert other.get(timeout=WAIT_S)
     assert asked(session_id) == ["first", "yours", "a\n\nb\n\nc"]

@@ -15,6 +15,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from tests.support.waiting import wait_until
 
 WAIT_S = scaled(20)
@@ -70,7 +71,7 @@ def test_a_raw_send_task_is_answered(session_id: str, valkey: ValkeyServer) -> N
         "tasks.chat_task",
         kwargs={"agent_id": "energy", "session_id": session_id, "message": "from afar"},
     )
-    assert "from afar" in sent.get(timeout=WAIT_S)["response"]
+    assert "from afar" in fetch(sent, WAIT_S)["response"]
     history = get_redis_memory().get_conversation_history("energy", session_id)
     assert [past["role"] for past in history] == ["user", "assistant"]
     without = foreign.send_task(
@@ -78,7 +79,7 @@ def test_a_raw_send_task_is_answered(session_id: str, valkey: ValkeyServer) -> N
     )
     # As a wake-up is; its sender has to see what is missing.
     with pytest.raises(Exception, match="or it was sent without `message`"):
-        without.get(timeout=WAIT_S)
+        fetch(without, WAIT_S)
     foreign.close()
 
 
@@ -110,7 +111,7 @@ def test_a_users_sessions_are_found(is_raw: bool, session_id: str, valkey: Valke
             foreign = Celery(
                 "foreign", broker=valkey.url(1), backend=valkey.url(2), set_as_current=False
             )
-            foreign.send_task("tasks.chat_task", kwargs=named).get(timeout=WAIT_S)
+            fetch(foreign.send_task("tasks.chat_task", kwargs=named), WAIT_S)
             foreign.close()
         else:
             chat_task.apply_async(kwargs=named).get(timeout=WAIT_S)

@@ -27,6 +27,7 @@ from tasks import (
 from tasks.process.wakeup import publish, wakeup_kwargs
 from tasks.submit.dead_letters import all_letters, drop, letter_of, requeue
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from worker.cli import main
 
 WAIT_S = scaled(20)
@@ -140,7 +141,7 @@ def test_the_old_id_of_a_job_that_was_sent_again_leads_to_the_new_one(dead_job: 
     last_session = letter_of(dead_job).session_id
     new_id = requeue(app, dead_job)
     assert "hear me" in JobResult(dead_job, app=app).get(timeout=WAIT_S)["response"]
-    assert AsyncResult(dead_job, app=app).get(timeout=WAIT_S)["merged_into"] == new_id
+    assert fetch(AsyncResult(dead_job, app=app), WAIT_S)["merged_into"] == new_id
     last = [*follow_job(dead_job)][-1]
     assert (last.type, last.data["into"]) == (EventType.MERGED, new_id)
     on_a_loop = asyncio.run(_last_on_a_loop(dead_job))

@@ -19,6 +19,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import app, chat_task
 from tasks.beat.schedule import STATS_TASK, SWEEP_TASK
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from tests.support.waiting import wait_until
 from worker.flower import confine
 
@@ -60,7 +61,7 @@ def sent(flower: httpx.Client, valkey: ValkeyServer) -> dict[str, str]:
     foreign = Celery("foreign", broker=valkey.url(1), backend=valkey.url(2), set_as_current=False)
     kwargs = {"agent_id": "energy", "session_id": theirs, "message": f"And {CANARY}?"}
     raw = foreign.send_task("tasks.chat_task", kwargs=kwargs)
-    assert CANARY in raw.get(timeout=WAIT_S)["response"]
+    assert CANARY in fetch(raw, WAIT_S)["response"]
     foreign.close()
     return {job.id: ours, raw.id: theirs}
 

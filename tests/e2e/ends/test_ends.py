@@ -28,6 +28,7 @@ from tasks import (
 )
 from tasks.submit.erase import erase
 from tests.support.inbox import WAIT_S, Inbox
+from tests.support.results import fetch
 from tests.support.waiting import elapsed, wait_until
 
 ENDLESS = "endless"
@@ -97,7 +98,7 @@ def test_callbacks_of_a_merged_job_follow_the_job_that_answers(
     )
     kwargs = arguments(session_id, "two", on_busy="merge")
     carrier = chat_task.apply_async(kwargs=kwargs, link=inbox.task("after-two"))
-    assert AsyncResult(merged.id, app=app).get(timeout=WAIT_S)["merged_into"] == carrier.id
+    assert fetch(AsyncResult(merged.id, app=app), WAIT_S)["merged_into"] == carrier.id
     chat_task.cancel(first.id)
     result = carrier.get(timeout=WAIT_S)
     sent = {name: (task_id, given) for task_id, name, given in inbox.received(2)}
@@ -172,7 +173,7 @@ def test_an_id_is_one_request_of_one_session(session_id: str) -> None:
     )
     # Behind both messages, in the same queue.
     chat_task.delay("energy", f"{session_id}-4", "last").get(timeout=WAIT_S)
-    assert AsyncResult(job_id, app=app).get(timeout=WAIT_S) == reply
+    assert fetch(AsyncResult(job_id, app=app), WAIT_S) == reply
     memory = get_redis_memory()
     assert memory.get_conversation_history("energy", f"{session_id}-2") == []
     assert [event.data.get("session_id") for event in follow_job(job_id)][-1] == session_id

@@ -14,6 +14,7 @@ from tests.support.faults.celery_messages import element, headers, task_properti
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from tests.support.waiting import wait_until
 from worker.broker.messages import KEPT_BYTES
 
@@ -87,17 +88,17 @@ def _raw(rig: Rig, **arguments: object) -> AsyncResult:
 def test_a_raw_job_is_as_large_as_a_job_may_be(rig: Rig, strict: ServerProcess) -> None:
     """The result names the setting; nothing of it is kept as a dead letter."""
     fits = _raw(rig, model="instant", message="x" * (MOST_BYTES - 1000))
-    assert fits.get(timeout=WAIT_S)["response"]
+    assert fetch(fits, WAIT_S)["response"]
     with pytest.raises(InvalidJob, match=f"the limit is {MOST_BYTES} .*CHAT_MAX_ENVELOPE_BYTES"):
-        _raw(rig, model="instant", message="x" * MOST_BYTES).get(timeout=WAIT_S)
+        fetch(_raw(rig, model="instant", message="x" * MOST_BYTES), WAIT_S)
 
 
 def test_a_raw_job_names_an_allowed_model(rig: Rig, strict: ServerProcess) -> None:
     """The worker decides; the error says what is allowed, and which setting to change."""
     with pytest.raises(InvalidJob, match=r"allowed are instant, x:cloud \(CHAT_ALLOWED_MODELS"):
-        _raw(rig, model="ok").get(timeout=WAIT_S)
+        fetch(_raw(rig, model="ok"), WAIT_S)
     with pytest.raises(InvalidJob, match="CHAT_CLOUD_MODELS=true"):
-        _raw(rig, model="x:cloud").get(timeout=WAIT_S)
+        fetch(_raw(rig, model="x:cloud"), WAIT_S)
 
 
 def test_so_does_a_job_of_a_producer_that_knows_no_models(rig: Rig, strict: ServerProcess) -> None:

@@ -23,6 +23,7 @@ from tests.support.faults.celery_messages import (
 from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("steady")
@@ -99,7 +100,7 @@ def test_a_raw_send_task_sent_twice(rig: Rig, sender: Sender, foreign: Celery) -
         for _ in range(2):
             sent = foreign.send_task("tasks.chat_task", kwargs=kwargs, task_id=job_id)
         sender.note(session_id, job_id, message)
-        assert message in sent.get(timeout=scaled(15))["response"]
+        assert message in fetch(sent, 15)["response"]
         sender.send(session_id)
     rig.check(sender, max_calls=1)
 

@@ -15,6 +15,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.results import fetch
 from tests.support.servers.redis_users import users_of_tests
 from tests.support.waiting import wait_until
 from tests.support.warm.python import run_python, warm
@@ -161,7 +162,7 @@ def test_a_foreign_service_names_their_queue(pair: Pair) -> None:
     foreign.conf.result_backend_transport_options = {"global_keyprefix": f"{OTHER}."}
     kwargs = {"agent_id": "energy", "session_id": "foreign", "message": "hello"}
     raw = foreign.send_task("tasks.chat_task", kwargs=kwargs, queue=f"{OTHER}.celery")
-    assert raw.get(timeout=scaled(30))["response"]
+    assert fetch(raw, 30)["response"]
     foreign.close()
     keys = pair.names(0)
     assert f"{OTHER}:history:energy:foreign" in keys
