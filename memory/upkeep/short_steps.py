@@ -11,7 +11,7 @@ from memory.redis.connection import Connection
 
 T = TypeVar("T")
 
-STEP_US = 300
+STEP_US = 400
 """How long the server works on one step: what a turn that comes then waits for at most."""
 FIRST, LEAST, MOST = 10, 8, 100
 WEIGHT = 0.2
@@ -23,7 +23,8 @@ class ShortSteps:
     """Sends many commands of one kind; for one run of one task, in one thread.
 
     A step is as many as the server did lately in STEP_US, by its own clock, and after each it is
-    left alone for as long as it has worked. On a cluster each command is a trip of its own anyway.
+    left to others for as long as it has worked. On a cluster each command is a trip of its own
+    anyway.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -53,12 +54,13 @@ class ShortSteps:
             return self._connection.run_each(step)
         if (wait_s := self._free_at_s - time.monotonic()) > 0:
             time.sleep(wait_s)
-        clock = index.server_time_us()
+        began_s, clock = time.monotonic(), index.server_time_us()
         answers = self._connection.run_each([clock, *step, clock])
         began_us, ended_us = cast("int", answers[0]), cast("int", answers[-1])
         # The server's clock may be set meanwhile.
         used_us = min(max(0, ended_us - began_us), 10 * STEP_US)
-        self._free_at_s = time.monotonic() + used_us / 1_000_000
+        # It was left to others on the way there and back, too, and while the answers were read.
+        self._free_at_s = max(time.monotonic(), began_s + 2 * used_us / 1_000_000)
         known_us = self._cost_us.get(kind, used_us / len(step))
         self._cost_us[kind] = known_us + WEIGHT * (used_us / len(step) - known_us)
         return cast("list[T]", answers[1:-1])
