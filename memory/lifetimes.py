@@ -11,9 +11,9 @@ UNTIL_ERASED_S = 100 * 365 * 24 * 3600
 TTLs holds for it too: a longer one stays, and another one may be given."""
 
 ARCHIVE_HOLD_S = 1000 * 365 * 24 * 3600
-"""What a history's TTL is longer by where there is an archive: no outage of it loses anything. What
-is left of the TTL beyond this is the time that was promised. end_job.lua, intake.lua and clean.lua
-have it."""
+"""Added to a history's TTL where there is an archive, so that no outage of it loses anything. What
+is left of the TTL beyond this is the time that was promised. clean.lua, delay.lua, end_job.lua,
+extend.lua and intake.lua have it."""
 
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """The mark of a done job, and what goes with it: longer than any message is delivered again."""

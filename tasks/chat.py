@@ -10,7 +10,7 @@ from memory import StopPolicy
 from memory.quoting import quoted
 from tasks.errors import InvalidJob, JobFailed, LimitReached, QuotaExceeded, SessionBusy
 from tasks.job.celery_options import publish_options
-from tasks.job.deadline import timeout_of
+from tasks.job.deadline import celery_timeout
 from tasks.job.due_time import not_before_of
 from tasks.job.envelope import Envelope
 from tasks.job.options import ChatArguments, ChatOptions
@@ -40,7 +40,7 @@ def _arguments(options: Mapping[str, object], clock: Callable[[], float]) -> dic
     is_counted = options.get("countdown") is not None
     due = not_before_of(options, now_s=clock() if is_counted else 0.0)
     of_job = {name: options.get(name) for name in ("expires", "priority")}
-    given = {"not_before": due, "timeout_s": timeout_of(options), **of_job}
+    given = {"not_before": due, "timeout_s": celery_timeout(options), **of_job}
     return {name: value for name, value in given.items() if value is not None}
 
 

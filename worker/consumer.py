@@ -136,10 +136,10 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         message came over; RabbitMQ then delivers it again.
         """
         message = getattr(ack, "__self__", None)
-        if not isinstance(message, Message) or not self._is_done(message, ack):
+        if not isinstance(message, Message) or not self._acknowledge_now(message, ack):
             super().call_soon_ack(ack, *args)
 
-    def _is_done(self, message: Message, ack: Callable[..., None]) -> bool:
+    def _acknowledge_now(self, message: Message, ack: Callable[..., None]) -> bool:
         if self._is_amqp:
             return is_lost(message)
         is_ack = ack == message.ack_log_error

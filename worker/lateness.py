@@ -182,4 +182,4 @@ def _places(frame: FrameType | None) -> list[str]:
 
 
 loop_watch = PerProcess(LoopWatch)
-"""That of this process."""
+"""The watch of this process's event loop."""

@@ -43,7 +43,7 @@ class OneLine(logging.Formatter):
         return super().formatMessage(record)
 
     def formatException(self, ei: object) -> str:
-        """The traceback."""
+        """The traceback of a record, its lines indented."""
         return _indented(super().formatException(ei))  # type: ignore[arg-type]  # as it is given
 
     def formatStack(self, stack_info: str) -> str:

@@ -198,16 +198,16 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             return
         is_woken = False
         try:
-            is_woken = self._is_next_taken(attempt.ref, verdict.result())
+            is_woken = self._hand_over_next(attempt.ref, verdict.result())
         finally:
             if is_woken:
                 worker_services().runtime.begin(self._finish(call, request, attempt))
             else:
                 worker_services().wakers.submit(self._wake_and_finish, call, request, attempt)
 
-    def _is_next_taken(self, ref: JobRef, verdict: Verdict) -> bool:
-        """Whether nobody has to be told of the session's next job: there is none, or it begins
-        here. Where no place is free others wait in the queue, and before it."""
+    def _hand_over_next(self, ref: JobRef, verdict: Verdict) -> bool:
+        """Begin the session's next job here, if there is one and a place is free. False: its
+        wake-up must be published, behind those that already wait in the queue."""
         if verdict.wake is None:
             crash_if_armed(CrashPoint.BEFORE_WAKE)
             return True

@@ -133,7 +133,7 @@ def prepare(app: Celery) -> None:
     app.Worker = app.subclass_with_self(GriotWorker)
     app.Beat = app.subclass_with_self(GriotBeat)
     setup_logging.connect(_set_up_logging, weak=False)
-    signals.worker_ready.connect(_start_sweeper, weak=False)
+    signals.worker_ready.connect(_on_worker_ready, weak=False)
     for ready in (signals.worker_ready, signals.worker_process_init):
         ready.connect(heap.settle, weak=False)
     notice = StopNotice()
@@ -223,7 +223,7 @@ def _check_beat(**_: object) -> None:
     take_traces("beat")
 
 
-def _start_sweeper(sender: object = None, **_: object) -> None:
+def _on_worker_ready(sender: object = None, **_: object) -> None:
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
     _watch_loop()
     worker_services().runtime.spawn(sweep_forever(app))

@@ -92,10 +92,10 @@ def refund(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[
 
 
 def spend(
-    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], tokens: int, *, attempt: str
+    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], tokens: int, *, lease_token: str
 ) -> tuple[Command[int], ...]:
     """Take an attempt's tokens out of the quotas of its job's owners; nothing where none counts
-    them. `attempt` is its lease token.
+    them. An attempt is known by its lease token.
 
     Before the job's end is delivered: it is known then.
     """
@@ -107,7 +107,7 @@ def spend(
         keyspace.quotas,
         more_keys=_buckets(keyspace, counting),
         job=job_id,
-        attempt=attempt,
+        lease_token=lease_token,
         tokens=tokens,
         per_day=tuple(one.quota.tokens_per_day or 0 for one in counting),
     )

@@ -1,6 +1,6 @@
 """The clients of redis-py for an event loop, and how groups of calls are exchanged over them.
 
-A client made here never tries again by itself; `aio.AsyncConnection` does.
+A client made here never tries again by itself; `async_connection.AsyncConnection` does.
 """
 
 import asyncio
@@ -217,7 +217,7 @@ async def _reply_to_each(cluster: RedisCluster, commands: Calls) -> Replies:
 
 
 async def _replies_to_wait(cluster: RedisCluster, wires: Sequence[Wire]) -> Replies:
-    # As in `connection._send_to_cluster`: on one connection of the node, the command once more.
+    # WAIT counts the writes of its own connection, so the command goes once more, on the same one.
     node = cluster.get_node_from_key(str(wires[1][1]))
     if node is None:  # only ever of replicas
         return [None, None]

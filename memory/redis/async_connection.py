@@ -17,7 +17,7 @@ from memory.errors import InvalidInput, MemoryServiceError, MemoryUnavailable
 from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, new_client
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
-from memory.redis.failures import Attempts, refused, see_to_others, translating
+from memory.redis.failures import Attempts, log_failures, refused, translating
 from memory.redis.replicas import ReplicaWait
 from memory.redis.round_trip import RoundTrip
 from memory.redis.tracked import TrackedConnection, open_tracked
@@ -148,7 +148,7 @@ class AsyncConnection:
 
     async def _run_deciding(self, commands: Calls, deciding: int) -> list[object]:
         replies = await self._ask(commands, deciding)
-        see_to_others(commands[:-deciding], replies[:-deciding], self.label)
+        log_failures(commands[:-deciding], replies[:-deciding], self.label)
         last = zip(commands[-deciding:], replies[-deciding:], strict=True)
         return [command.parse(reply) for command, reply in last]
 

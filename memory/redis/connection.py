@@ -16,7 +16,7 @@ from memory.errors import MemoryUnavailable
 from memory.redis.cluster_client import cluster_client
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
-from memory.redis.failures import Attempts, refused, see_to_others, translating
+from memory.redis.failures import Attempts, log_failures, refused, translating
 from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.redis.round_trip import RoundTrip
 from memory.redis.server_connections import ServerConnections
@@ -95,7 +95,7 @@ class Connection:
         """
         *others, last = commands
         replies = self._ask(commands, deciding=1)
-        see_to_others(others, replies[:-1], self.label)
+        log_failures(others, replies[:-1], self.label)
         return last.parse(replies[-1])
 
     def run_each(self, commands: Sequence[Command[T]]) -> list[T]:

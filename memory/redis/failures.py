@@ -235,7 +235,7 @@ def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
     return CorruptData(f"Redis at {label} answered with an error: {reason}")
 
 
-def see_to_others(
+def log_failures(
     commands: Sequence[Command[object]], replies: Sequence[object], label: str
 ) -> None:
     """Log what failed of the commands that went before an operation in its pipeline.

@@ -1,1 +1,1 @@
-"""What keeps the memory small: TTLs extended, stale sessions deleted, agents erased."""
+"""Work on many sessions outside a turn: TTLs, clean-up, erasure, export, other keys, damage."""

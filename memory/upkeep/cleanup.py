@@ -54,7 +54,7 @@ def clean_stale(
     keyspace: Keyspace,
     *,
     idle_s: float,
-    kept_of: Callable[[str], float],
+    min_idle_s_of: Callable[[str], float],
     ttl_of: Callable[[str], float],
     max_sessions: int,
     budget_s: float,
@@ -66,7 +66,7 @@ def clean_stale(
     for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
         without_strangers(connection, keyspace.agents, page)
     agents = index.agents(connection, keyspace)
-    idle_ms = {agent: int(max(idle_s, kept_of(agent)) * 1000) for agent in agents}
+    idle_ms = {agent: int(max(idle_s, min_idle_s_of(agent)) * 1000) for agent in agents}
     ttl_ms = {agent: int(ttl_of(agent) * 1000) for agent in agents}
     run = _Run(connection, keyspace, agents, idle_ms, ttl_ms, now_ms, ShortSteps(connection))
     for agent in agents:

@@ -71,8 +71,8 @@ class Housekeeping:
     ) -> Extended:
         """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
         history, events, data, and the state of its agent; `ttl_s` may be a function of the agent.
-        A value that was written with a TTL of its own keeps that. This does not count as use. What
-        is remembered of jobs that are forgotten goes.
+        A value that was written with a TTL of its own keeps that. This does not count as use. Also
+        trims request fingerprints of jobs that are past the time of deduplication.
 
         At most about `max_sessions` per run; the next run goes on from there."""
         if not callable(ttl_s):
@@ -96,14 +96,15 @@ class Housekeeping:
         self,
         *,
         idle_s: float,
-        kept_of: Callable[[str], float] = lambda agent: 0,
+        min_idle_s_of: Callable[[str], float] = lambda agent: 0,
         ttl_of: Callable[[str], float] = lambda agent: SESSION_TTL_S,
         max_sessions: int = 100_000,
         budget_s: float = 60.0,
     ) -> CleanedUp:
-        """Delete the sessions that were not used for `idle_s`, per agent the longest unused first;
-        those of an agent for which `kept_of` says more seconds, after so many. A history that was
-        given a longer TTL than `ttl_of` its agent lives until that ends.
+        """Delete the sessions that were not used for `idle_s`, per agent the longest unused first.
+
+        `min_idle_s_of(agent)` raises `idle_s` for that agent. A history whose TTL was set longer
+        than `ttl_of(agent)` stays until that TTL ends.
 
         History and events go, and the session's data unless another agent still uses a session of
         that id; a value with a TTL of its own keeps that. A session with work waiting or running,
@@ -114,7 +115,7 @@ class Housekeeping:
             self.connection,
             self.keyspace,
             idle_s=idle_s,
-            kept_of=kept_of,
+            min_idle_s_of=min_idle_s_of,
             ttl_of=ttl_of,
             max_sessions=max_sessions,
             budget_s=budget_s,

@@ -156,7 +156,7 @@ def _restore_schedules(
 ) -> None:
     if not moved:
         return
-    # Before they are there: a look too early finds nothing, one that is missing is never made up.
+    # Listed first: a look too early is harmless, a session off the list waits for `add_strays`.
     connection.run(due_list.look(keyspace.schedules, keys.history, delay_ms=SOON_MS))
     for one in moved:
         connection.run(schedules.save(keys, one.schedule_id, one.packed))

@@ -30,8 +30,8 @@ from tasks.attempt.giving_up import bury, expired, give_up, is_refunded, note_de
 from tasks.attempt.late_commit import after_refused_commit
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
-from tasks.attempt.retry import is_retried, pause_s, told
-from tasks.attempt.time_limit import TimeLimit, ending_of, timed_out, timeout_of
+from tasks.attempt.retry import is_retried, retry_in_s, wait_data
+from tasks.attempt.time_limit import TimeLimit, ending_of, timed_out, turn_timeout_s
 from tasks.attempt.traced import trace_attempt
 from tasks.attempt.verdict import (
     UNKNOWN_JOB,
@@ -164,7 +164,7 @@ class Attempt:
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
-        # With a slot, which goes to the next then: those that wait for one are to wait here, too.
+        # After taking a slot: parking passes it on, so those who wait for slots come here as well.
         if acquired.stop is None and (known := await self._outage_wait.known()) is not None:
             return known
         stoppable = Stoppable()
@@ -202,7 +202,7 @@ class Attempt:
         """Compute and commit the turn. Raises the LLMError of the model's call."""
         try:
             turn = self._turn.run(self._holder.mailbox.keys, self._ref.job_id, envelope, acquired)
-            with self._limit.over(stoppable, timeout_of(envelope.job, self._profile)):
+            with self._limit.over(stoppable, turn_timeout_s(envelope.job, self._profile)):
                 result = await stoppable.run(turn)
             messages = messages_of(envelope.job, result, self._turn.steps, envelope.merged)
             records = self._encoded(messages)
@@ -239,10 +239,10 @@ class Attempt:
         queue, attempt = self._settings.queue, acquired.attempt
         # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
-            delay_s = pause_s(error, attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
+            delay_s = retry_in_s(error, attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
             await self._holder.fail(delay_s=delay_s, refund=False, error=str(error))
             RETRIES.labels(type(error).__name__).inc()
-            self._events.emit(EventType.WAITING, data=told(error, delay_s, queue.max_attempts))
+            self._events.emit(EventType.WAITING, data=wait_data(error, delay_s, queue.max_attempts))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         kind, code = type(error).__name__, code_of(error)
         return await bury(self._holder, self._events, str(error), kind, code)
@@ -275,8 +275,8 @@ class Attempt:
         # With `stop` the job was cancelled before this attempt, and an earlier one said something:
         # what its followers saw is kept (docs/decisions.md, "Cancelling").
         said = self._turn.said if acquired.stop is None else await self._holder.said_before()
-        told = (said, self._turn.steps, envelope.merged)
-        messages = cancelled_messages(self._ref.job_id, envelope.job, *told, error=error)
+        of_turn = (envelope.job, said, self._turn.steps, envelope.merged)
+        messages = cancelled_messages(self._ref.job_id, *of_turn, error=error)
         kind, data = ending_of(error)
         last = self._events.event(kind, said, data)
         try:

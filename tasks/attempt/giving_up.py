@@ -4,7 +4,8 @@ import logging
 
 from memory import Acquired
 from memory.ids import shown_id
-from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
+from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.retry import MAX_ERROR_CHARS
 from tasks.attempt.verdict import Ended, Verdict, after_discard
 from tasks.errors import JobExpired, JobFailed, JobTimeout
 from tasks.job.failure_code import FailureCode

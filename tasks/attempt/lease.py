@@ -34,6 +34,7 @@ from memory.records.event import packed, with_code
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.lost_attempt import said_before
 from tasks.attempt.renewal import Lease, Renewal
+from tasks.attempt.retry import MAX_ERROR_CHARS
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
 from tasks.job.failure_code import FailureCode
@@ -49,8 +50,6 @@ logger = logging.getLogger(__name__)
 
 COMMIT_PATIENCE_S = 60.0
 COMMIT_PAUSE_S = 0.25
-MAX_ERROR_CHARS = 1000
-"""Of what is kept of an attempt that failed."""
 
 
 class LeaseHolder:
@@ -87,9 +86,9 @@ class LeaseHolder:
         self._spent: Callable[[], tuple[Spent, str]] = lambda: (Spent(), "")
 
     def charge(self, owners: Sequence[Owner], spent: Callable[[], tuple[Spent, str]]) -> None:
-        """Take what the attempt has used by then, of the model that is named with it, out of its
-        job's owners' quotas in the pipeline that ends the lease, whatever its end is; where that is
-        no reply, count it as used."""
+        """Charge the attempt's usage to the quotas of `owners` in the pipeline that ends the lease,
+        however it ends. `spent` gives the usage so far, and its model. An attempt without a reply
+        is counted as unfinished usage too."""
         self._owners, self._spent = owners, spent
 
     async def acquire(self, *before: Command[object], history_n: int) -> Acquired:
@@ -120,9 +119,11 @@ class LeaseHolder:
     async def wait_for_slot(
         self, slots: Slots, acquired: Acquired
     ) -> tuple[SlotWait, JobToWake | None]:
-        """Give the lease back, the attempt not counted, and wait for a slot: behind how many
-        others, and the job if it is to be woken, for somebody has cancelled it meanwhile, or made
-        its session more urgent."""
+        """Give the lease back without counting the attempt, and wait for a slot.
+
+        Returns how many wait ahead, and the job if it must be woken now: it was cancelled
+        meanwhile, or its session became more urgent.
+        """
         giving_back = self.mailbox.fail(
             self.token,
             delay_ms=0,
@@ -142,8 +143,8 @@ class LeaseHolder:
         for_ms: int,
         is_paused: bool = False,
     ) -> JobToWake | None:
-        """Give lease and slot back, the attempt not counted: the job waits for servers, or for the
-        end of a pause. The job if it is to be woken, as of `wait_for_slot`.
+        """Give lease and slot back without counting the attempt: the job waits for servers, or for
+        the end of a pause. Returns the job if it must be woken now, as `wait_for_slot` does.
 
         The commands `before` and `after` go in the same pipeline: a session that is woken finds its
         lease given back. No sweeper wakes it for `for_ms`.
@@ -252,9 +253,8 @@ class LeaseHolder:
     ) -> T:
         """The answer to the last of these commands, which end the lease. What the attempt has cost
         goes first, then the slot; what a turn has used is counted when its end is released."""
-        tokens, attempt = self._spent()[0].tokens, self.token
-        keyspace, job_id = self.mailbox.keyspace, self._ref.job_id
-        paying = charges.spend(keyspace, job_id, self._owners, tokens, attempt=attempt)
+        keyspace, job_id, used = self.mailbox.keyspace, self._ref.job_id, self._spent()[0].tokens
+        paying = charges.spend(keyspace, job_id, self._owners, used, lease_token=self.token)
         *others, last = commands
         before = [*paying, *(() if is_turn else self._unfinished()), *others]
         releasing = self.slot.releasing()

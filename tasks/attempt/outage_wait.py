@@ -95,8 +95,8 @@ class OutageWait:
     async def park(
         self, met: OutageMet, acquired: Acquired, expires: float | None
     ) -> JobToWake | None:
-        """Give lease and slot back, and wait for the servers; the follower is told. The job if it
-        is to be woken: somebody has asked to stop it meanwhile, or its session is more urgent.
+        """Give lease and slot back, wait for the servers, and tell the follower. Returns the job if
+        it must be woken now: it was cancelled meanwhile, or its session became more urgent.
 
         The job is woken after PARKED_MS in any case, and when it expires (Unix time, seconds)
         before it has begun; one that is not paused when another model may be asked, too, or when it

@@ -53,7 +53,7 @@ class Refusals:
 
 
 refusals = PerProcess(Refusals)
-"""Those of this process."""
+"""What this process has refused to read so far."""
 
 
 async def verdict_of(attempt: Attempt, holder: LeaseHolder, job_id: str) -> Verdict:

@@ -11,44 +11,44 @@ from llm import LLMError, PermanentLLMError, RetryableLLMError
 
 # The first row that fits decides. Everything that is not listed is a fault of ours: a dead letter
 # at once, so that it is seen and the session goes on.
-RETRIED: tuple[tuple[type[Exception], bool], ...] = (
+IS_RETRIED: tuple[tuple[type[Exception], bool], ...] = (
     (PermanentLLMError, False),
     (RetryableLLMError, True),
     (LLMError, False),
 )
 
-MAX_TOLD_CHARS = 1000
-"""What a follower is told of an error at most."""
+MAX_ERROR_CHARS = 1000
+"""Of an error, in what followers are told and in what is kept of the attempt."""
 
 _RNG = random.Random()  # noqa: S311  # jitter is no secret
 
 
 def backoff_s(attempt: int, *, base_s: float, max_s: float, rng: random.Random = _RNG) -> float:
-    """The pause after attempt number `attempt` (1 is the first): exponential, with full jitter.
+    """The back-off after attempt number `attempt` (1 is the first): exponential, with full jitter.
 
     Formula: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015;
-    here the lower half is kept free, so that a pause never shrinks to nothing.
+    here the lower half is kept free, so that it never shrinks to nothing.
     """
     ceiling_s = min(max_s, base_s * 2.0 ** min(attempt - 1, 30))
     return ceiling_s * (0.5 + 0.5 * rng.random())
 
 
-def pause_s(error: Exception, attempt: int, *, base_s: float, max_s: float) -> float:
-    """The pause after an attempt that failed: the back-off, or longer where the server asks so."""
+def retry_in_s(error: Exception, attempt: int, *, base_s: float, max_s: float) -> float:
+    """The wait after a failed attempt: the back-off, or longer where the server asks for it."""
     asked_s = error.retry_after_s if isinstance(error, LLMError) else None
     return max(backoff_s(attempt, base_s=base_s, max_s=max_s), asked_s or 0.0)
 
 
 def is_retried(error: Exception) -> bool:
     """Whether the same job may succeed later."""
-    return next((again for kind, again in RETRIED if isinstance(error, kind)), False)
+    return next((again for kind, again in IS_RETRIED if isinstance(error, kind)), False)
 
 
-def told(error: Exception, delay_s: float, max_attempts: int) -> dict[str, JsonValue]:
-    """What followers are told of an attempt that failed: the `data` of a `waiting` event."""
+def wait_data(error: Exception, delay_s: float, max_attempts: int) -> dict[str, JsonValue]:
+    """The `data` of the `waiting` event after an attempt that failed."""
     return {
         "reason": "retry",
-        "error": str(error)[:MAX_TOLD_CHARS],
+        "error": str(error)[:MAX_ERROR_CHARS],
         "wait_s": round(delay_s, 1),
         "max_attempts": max_attempts,
     }

@@ -189,7 +189,7 @@ async def take_in_raw(producer: Producer, memory: AsyncConnection, ref: JobRef) 
     except ChatError as refused:
         return refused
     if has_effects(enqueued):
-        await asyncio.to_thread(producer.see_to_others, submission, enqueued)
+        await asyncio.to_thread(producer.apply_effects, submission, enqueued)
     return None
 
 

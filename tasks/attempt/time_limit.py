@@ -22,7 +22,7 @@ from tasks.process.stopping import Stoppable, StopReason
 logger = logging.getLogger(__name__)
 
 
-def timeout_of(job: ChatJob, profile: Profile) -> float | None:
+def turn_timeout_s(job: ChatJob, profile: Profile) -> float | None:
     """How long a turn of the job may run, seconds: its own bound comes before its agent's."""
     return profile.timeout_s if job.timeout_s is None else job.timeout_s
 
@@ -53,7 +53,7 @@ class TimeLimit:
 
 def timed_out(job_id: str, job: ChatJob, profile: Profile) -> JobTimeout:
     """Why a job fails whose turn was stopped; the log is told."""
-    timeout_s = timeout_of(job, profile) or 0.0
+    timeout_s = turn_timeout_s(job, profile) or 0.0
     logger.info("job %s has failed: its turn ran for timeout_s=%g", shown_id(job_id), timeout_s)
     return JobTimeout.after(timeout_s)
 

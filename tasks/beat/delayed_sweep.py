@@ -188,7 +188,7 @@ class DelayedSweep:
         if enqueued.outcome is EnqueueOutcome.DONE:
             await self._memory.run(pending.release(self._keyspace, (job.job_id,)))
         if sent is not None and has_effects(enqueued):
-            await asyncio.to_thread(self._producer.see_to_others, sent, enqueued)
+            await asyncio.to_thread(self._producer.apply_effects, sent, enqueued)
         if enqueued.position == 0:
             envelope = None if sent is None else sent.envelope
             await asyncio.get_running_loop().run_in_executor(

@@ -186,7 +186,8 @@ class MailboxSweep:
                 await self._memory.run(outbox.note_late(self._due.keyspace, keys))
         except CorruptData as exc:
             logger.error(
-                "delivered results of %s are not recorded until a key is repaired: %s",
+                "undelivered results of %s cannot be noted until a key is repaired; this sweep "
+                "tries to deliver them itself: %s",
                 keys.history,
                 exc,
             )

@@ -54,7 +54,7 @@ def clean_stale_sessions() -> dict[str, object]:
     than the TTL that it was given; the longest unused first."""
     settings = producer_services().settings
     cleaned = _housekeeping().clean_stale(
-        idle_s=settings.stale_after_s, kept_of=settings.own_ttl_of, ttl_of=settings.ttl_of
+        idle_s=settings.stale_after_s, min_idle_s_of=settings.own_ttl_of, ttl_of=settings.ttl_of
     )
     return _logged("stale sessions", asdict(cleaned))
 

@@ -130,7 +130,7 @@ class OutageSweep:
                 "%s waits for %s but is not a session", quoted(entry.member), outage.name
             )
             return
-        await self._waker.is_coming(keys)
+        await self._waker.wake_head(keys)
 
     async def _forget(self, entries: Sequence[Entry]) -> None:
         """Take servers off the list; not at once: a session may be about to wait for one."""

@@ -34,7 +34,7 @@ def latest(deadlines: Collection[float | None]) -> float | None:
     return max(known) if len(known) == len(deadlines) else None
 
 
-def timeout_of(options: Mapping[str, object]) -> object:
+def celery_timeout(options: Mapping[str, object]) -> object:
     """What Celery's `time_limit` and `soft_time_limit` ask for; None: neither is given.
 
     A turn is stopped only once, so the shorter of the two counts. What is no number is given back
@@ -49,7 +49,7 @@ def timeout_of_message(limits: object) -> object:
     """The same of a message's header `timelimit`, in which 0 is none, as Celery reads it."""
     if not isinstance(limits, list | tuple) or len(limits) != len(_LIMITS):
         return None
-    return timeout_of(dict(zip(_LIMITS, (one or None for one in limits), strict=True)))
+    return celery_timeout(dict(zip(_LIMITS, (one or None for one in limits), strict=True)))
 
 
 def _is_moment(given: object) -> bool:

@@ -47,10 +47,11 @@ class HeadWaker:
         self._wakers = wakers
         self._take_on = take_on
 
-    async def is_coming(self, keys: SessionKeys, *, is_first: bool = False) -> bool:
-        """Wake the head of a session; False: there is none, or it is looked after otherwise.
-        With `is_first` it begins in this process, if it may, or else a worker takes the wake-up as
-        one of the most urgent, whatever the job is.
+    async def wake_head(self, keys: SessionKeys, *, is_first: bool = False) -> bool:
+        """Wake the head of a session. False: there is none, or its lease holder sees to it.
+
+        With `is_first` it begins in this process, if it may; otherwise its wake-up is sent as an
+        interactive one, whatever the job is.
 
         Raises MemoryServiceError, but not CorruptData: that is logged.
         """

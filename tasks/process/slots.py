@@ -109,7 +109,7 @@ class SlotNotifier:
     async def _wake_head(self, at: Slots, keys: SessionKeys) -> None:
         try:
             # Before all others in the queue: until it comes, the slot is free in vain.
-            if not await self._waker.is_coming(keys, is_first=True):
+            if not await self._waker.wake_head(keys, is_first=True):
                 self.notify(
                     at, await self._memory.run_last(at.unreserve(keys), self.grant_next(at))
                 )

@@ -8,10 +8,12 @@ from enum import StrEnum
 from celery import Celery
 
 from memory import (
-    CorruptData,
+    Connection,
     DiscardOutcome,
     Ending,
+    Keyspace,
     Mailbox,
+    MemoryServiceError,
     StopPolicy,
     audit,
     events,
@@ -127,13 +129,21 @@ def _stop(
     """Have the job's worker stop it; None where it does not run."""
     if not services.memory.run(mailbox.stop(job_id, policy)):
         return None
+    announce_stop(services.memory, services.keyspace, job_id)
+    return CancelOutcome.STOPPING
+
+
+def announce_stop(memory: Connection, keyspace: Keyspace, job_id: str) -> None:
+    """Have the worker of a job look at once whether it is to stop, which its mailbox says.
+
+    A failure is logged and harmless: each renewal of a lease looks, too.
+    """
     try:
-        services.memory.run(events.announce_stop(services.keyspace, job_id))
-    except CorruptData as exc:
+        memory.run(events.announce_stop(keyspace, job_id))
+    except MemoryServiceError as exc:
         logger.warning(
             "the cancellation of job %s cannot be announced; the job stops at the next "
             "renewal of its lease: %s",
             shown_id(job_id),
             exc,
         )
-    return CancelOutcome.STOPPING

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from llm import full_name
 from llm.wire.address import check_base_url, label_of
-from memory import CorruptData, InvalidInput, audit, events
+from memory import InvalidInput, MemoryServiceError, audit, events
 from memory.ids import encode_id
 from memory.pauses import pauses
 from memory.pauses.pauses import ANNOUNCED_AS, MAX_PAUSES, Pause, PauseKind, PauseTarget
@@ -122,7 +122,7 @@ def _recorded(services: ProducerServices, deed: Deed, target: PauseTarget) -> au
 def _announce(services: ProducerServices) -> None:
     try:
         services.memory.run(events.announce_stop(services.keyspace, ANNOUNCED_AS))
-    except CorruptData as exc:
+    except MemoryServiceError as exc:
         logger.warning(
             "the pauses have changed, but that cannot be announced; workers see it with their next "
             "sweep: %s",

@@ -21,11 +21,9 @@ from memory import (
     MemoryUnavailable,
     Priority,
     Request,
-    events,
     index,
     users,
 )
-from memory.ids import shown_id
 from memory.redis.steps import run_steps
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
@@ -45,6 +43,7 @@ from tasks.process.redis_clock import redis_clock, redis_clock_s
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake_job, wake_jobs
 from tasks.submit.admission import Admission
+from tasks.submit.cancel import announce_stop
 from tasks.submit.submission import Submission
 from webhooks.errors import BadAddress
 
@@ -192,7 +191,7 @@ class Producer:
 
         A failure is logged: the job is in, and the sweeper sees to what is left.
         """
-        self.see_to_others(submission, enqueued)
+        self.apply_effects(submission, enqueued)
         if enqueued.position == 0:
             crash_if_armed(CrashPoint.ENQUEUED)
             wake_job(self._app, submission.keys, submission.job_id, submission.envelope)
@@ -203,7 +202,7 @@ class Producer:
         crash_if_armed(CrashPoint.ENQUEUED)
         wake_jobs(self._app, [(one.keys, one.job_id, one.envelope) for one in submissions])
 
-    def see_to_others(self, submission: Submission, enqueued: Enqueued) -> None:
+    def apply_effects(self, submission: Submission, enqueued: Enqueued) -> None:
         """Stop and wake the jobs that a new one has an effect on, and deliver the ends of those
         that it has ended. Safe to repeat.
 
@@ -214,15 +213,7 @@ class Producer:
         # What the script did is noted in the mailbox too, so a sender that dies here loses nothing
         # (docs/decisions.md, "One outbox").
         if enqueued.stopping:
-            try:
-                self._memory.run(events.announce_stop(self._keyspace, enqueued.stopping))
-            except MemoryServiceError as exc:
-                logger.warning(
-                    "the cancellation of job %s cannot be announced; the job stops at the "
-                    "next renewal of its lease: %s",
-                    shown_id(enqueued.stopping),
-                    exc,
-                )
+            announce_stop(self._memory, self._keyspace, enqueued.stopping)
         if enqueued.wake:
             # Named after the new job: a producer may not read the head, which is to stop, or is as
             # urgent as this now. Who takes it finds the head, and wakes that where it belongs.

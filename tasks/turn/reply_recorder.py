@@ -33,14 +33,11 @@ class ReplyRecorder:
         self._began_s: float | None = None
 
     @property
-    def tokens(self) -> int:
-        """What the calls so far have cost, prompts and replies. Of one that has not ended the
-        server has told nothing: the prompt is estimated then, and each piece counts as a token."""
-        return self.spent.tokens
-
-    @property
     def spent(self) -> Spent:
-        """The same as usage counts it of an attempt that has come to no reply so far."""
+        """What the attempt has used so far, counted as unfinished.
+
+        A call that has not ended has its prompt estimated, and each piece counts as a token.
+        """
         open_in = self._prompt_tokens if self._pieces else 0
         return Spent(
             slot_ms=self._turn_ms(),

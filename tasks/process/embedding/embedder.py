@@ -203,7 +203,7 @@ class Embedder:
         # In a trip of its own: a script that the server does not know yet is sent once more, behind
         # what came after it, and who has the answer counts the request no longer.
         for spend in charges.spend(
-            self._keyspace, request_id, owners, answer.tokens, attempt=token
+            self._keyspace, request_id, owners, answer.tokens, lease_token=token
         ):
             try:
                 await self._memory.run(spend)

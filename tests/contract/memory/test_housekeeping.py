@@ -237,7 +237,9 @@ def test_an_agent_whose_sessions_are_kept_longer_has_no_stale_ones_before_that(
         _make_unread(real_backend, agent, "s")
     service.set_session_data("s", "k", 1)
 
-    done = housekeeping.clean_stale(idle_s=600, kept_of={"short": 1, "long": 10**12}.__getitem__)
+    done = housekeeping.clean_stale(
+        idle_s=600, min_idle_s_of={"short": 1, "long": 10**12}.__getitem__
+    )
 
     assert (done.deleted, done.keys) == (1, 1)
     assert service.get_conversation_history("long", "s") == [MESSAGE]

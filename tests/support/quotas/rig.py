@@ -47,7 +47,7 @@ class QuotaRig:
         return self.connection.run(charges.refund(self.keyspace, job, whose))
 
     def spend(self, job: str, tokens: int, *whose: Owner, attempt: str = "t1") -> list[int]:
-        spending = charges.spend(self.keyspace, job, whose, tokens, attempt=attempt)
+        spending = charges.spend(self.keyspace, job, whose, tokens, lease_token=attempt)
         return self.connection.run_each(spending)
 
     def ask(self, *args: str | bytes | int) -> object:

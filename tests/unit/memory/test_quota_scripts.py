@@ -18,6 +18,7 @@ from memory.quotas.pending import EndedJob, PendingCounts
 from memory.quotas.usage import MOST_NAMES, Spent
 from memory.redis.command import Command
 
+LEASE = "t1"
 KEYSPACE = Keyspace()
 KEYS = KEYSPACE.quotas
 AGENT = owners.agent("energy", Quota(jobs_at_once=5))
@@ -36,15 +37,15 @@ COMMANDS: dict[str, Command[object]] = {
     "release_jobs": pending.release_ended(KEYSPACE, (ENDED, EndedJob("other")), now_s=0),
     "charge": charges.charge(KEYSPACE, "job", OWNERS),
     "refund": charges.refund(KEYSPACE, "job", OWNERS),
-    "spend": charges.spend(KEYSPACE, "job", OWNERS, 7, attempt="t1")[0],
-    "count_usage": usage.count_once(KEYSPACE, "t1", Spent(1, 2), ("d:", "a:energy"), now_s=0),
+    "spend": charges.spend(KEYSPACE, "job", OWNERS, 7, lease_token=LEASE)[0],
+    "count_usage": usage.count_once(KEYSPACE, LEASE, Spent(1, 2), ("d:", "a:energy"), now_s=0),
     "forget_records": job_records.forget(KEYSPACE, ("job", "other")),
 }
 VALUES: dict[str, object] = {
     "job": "job", "jobs": ("job", "other"), "kept_ms": 60_000, "most_records": 9,
     "names": " a:energy s:s1", "first_day": -1, "most_names": MOST_NAMES, "id": "t1",
     "numbers": "1 2 0 0 0 0 0 0 0 0 0", "its_owners": f"a:energy {USER.name}",
-    "attempt": "t1", "tokens": 7,
+    "lease_token": "t1", "tokens": 7,
     "pending_ms": PENDING_MS, "admission_ms": ADMISSION_MS, "per_minute": (0, 3), "per_day": (4,),
     "limits": ("a:energy", 0, 0, 5, USER.name, 3, 4, 0),
 }  # fmt: skip

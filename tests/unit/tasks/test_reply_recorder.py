@@ -35,18 +35,18 @@ def test_a_whole_reply_costs_what_its_server_says(recorder: ReplyRecorder) -> No
     for _ in range(2):
         hear(recorder, 100, 5)
         recorder.on_answer(Final(model="m", prompt_tokens=90, completion_tokens=7))
-    assert recorder.tokens == 2 * 97
+    assert recorder.spent.tokens == 2 * 97
 
 
 def test_a_reply_that_breaks_off_costs_its_prompt_and_its_pieces(recorder: ReplyRecorder) -> None:
     """Also where another call of the same attempt follows."""
     hear(recorder, 100, 5)
-    assert recorder.tokens == 105
+    assert recorder.spent.tokens == 105
     hear(recorder, 200, 1)
-    assert recorder.tokens == 105 + 201
+    assert recorder.spent.tokens == 105 + 201
 
 
 def test_a_call_that_has_said_nothing_costs_nothing(recorder: ReplyRecorder) -> None:
     """Nobody knows whether its prompt was read."""
     hear(recorder, 100, 0)
-    assert recorder.tokens == 0
+    assert recorder.spent.tokens == 0

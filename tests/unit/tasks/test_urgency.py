@@ -95,7 +95,7 @@ def woken(*, is_first: bool, may_take_on: bool) -> tuple[Mock, Mock]:
             wakers=wakers,
             take_on=take_on,
         )
-        assert asyncio.run(waker.is_coming(KEYS, is_first=is_first))
+        assert asyncio.run(waker.wake_head(KEYS, is_first=is_first))
     return wake, take_on
 
 

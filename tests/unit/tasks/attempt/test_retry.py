@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import llm
 from llm import LLMError, PermanentLLMError, RetryableLLMError
 from memory import InvalidInput
-from tasks.attempt.retry import backoff_s, is_retried, pause_s
+from tasks.attempt.retry import backoff_s, is_retried, retry_in_s
 from tasks.errors import InvalidJob
 
 
@@ -90,9 +90,9 @@ def test_two_workers_do_not_come_back_at_once() -> None:
 def test_a_server_that_asks_for_a_longer_pause_gets_it() -> None:
     """Its Retry-After; a shorter one does not shorten the back-off."""
     error = llm.OllamaBusyError("x")
-    assert 0.5 <= pause_s(error, 1, base_s=1, max_s=60) <= 1
+    assert 0.5 <= retry_in_s(error, 1, base_s=1, max_s=60) <= 1
     error.retry_after_s = 30.0
-    assert pause_s(error, 1, base_s=1, max_s=60) == 30
+    assert retry_in_s(error, 1, base_s=1, max_s=60) == 30
     error.retry_after_s = 0.1
-    assert pause_s(error, 1, base_s=1, max_s=60) >= 0.5
-    assert pause_s(ValueError("x"), 1, base_s=1, max_s=60) >= 0.5
+    assert retry_in_s(error, 1, base_s=1, max_s=60) >= 0.5
+    assert retry_in_s(ValueError("x"), 1, base_s=1, max_s=60) >= 0.5

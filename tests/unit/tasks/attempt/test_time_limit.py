@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agents import Profile
-from tasks.attempt.time_limit import TimeLimit, timeout_of
+from tasks.attempt.time_limit import TimeLimit, turn_timeout_s
 from tasks.job.job import ChatJob
 from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tests.support.virtual_time.loop import passed, run
@@ -69,6 +69,6 @@ async def test_a_cancel_that_came_first_counts() -> None:
 def test_a_jobs_own_bound_comes_before_its_agents() -> None:
     """None of both: a turn may run as long as its model's time limits allow."""
     bounded: Profile = replace(PROFILE, timeout_s=5.0)
-    assert timeout_of(job(None), PROFILE) is None
-    assert timeout_of(job(None), bounded) == 5.0
-    assert timeout_of(job(7.0), bounded) == 7.0
+    assert turn_timeout_s(job(None), PROFILE) is None
+    assert turn_timeout_s(job(None), bounded) == 5.0
+    assert turn_timeout_s(job(7.0), bounded) == 7.0

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.errors import InvalidJob
-from tasks.job.deadline import MAX_TIMEOUT_S, timeout_of, timeout_of_message
+from tasks.job.deadline import MAX_TIMEOUT_S, celery_timeout, timeout_of_message
 from tasks.job.job import ChatJob
 
 
@@ -45,7 +45,7 @@ def test_it_is_part_of_what_is_asked() -> None:
 )
 def test_the_shorter_of_celerys_limits_counts(options: dict[str, object], timeout: object) -> None:
     """What is no number is left for the job's check to refuse."""
-    assert timeout_of(options) == timeout
+    assert celery_timeout(options) == timeout
 
 
 @pytest.mark.parametrize(

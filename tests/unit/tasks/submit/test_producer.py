@@ -123,7 +123,7 @@ def test_whose_session_becomes_more_urgent_is_woken_as_that(
     job = ChatJob(agent_id="energy", session_id="s1", message="Hello", priority="interactive")
     submission = producer.submission(Envelope(job=job), "j2")
     taken = Enqueued(EnqueueOutcome.NEW, 1, 1, wake="j1")
-    producer.see_to_others(submission, taken)
+    producer.apply_effects(submission, taken)
     (_, _, job_id, _), options = woken.call_args
     assert (job_id, options) == ("j2", {"priority": Priority.INTERACTIVE})
     memory.run.assert_not_called()
