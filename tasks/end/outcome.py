@@ -7,7 +7,6 @@ and the result is made from it, whoever delivers it, and whenever.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
 from celery.exceptions import TaskRevokedError
 from celery.states import FAILURE, REVOKED, SUCCESS
 from pydantic import JsonValue
@@ -17,6 +16,7 @@ from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.records.event import packed
 from tasks.errors import JobErased, JobExpired, JobFailed, JobTimeout
 from tasks.job.failure_code import FailureCode
+from tasks.job.reply_text import value_of
 from tasks.job.result import ChatResult, merged_result, result_from_reply
 
 RESULT_BOUND = "CHAT_MAX_RESULT_BYTES"
@@ -83,14 +83,5 @@ def _result(keys: SessionKeys, last: Event) -> ChatResult:
     result = result_from_reply(last.job_id, keys.agent_id, keys.session_id, ())
     result.update({**data, "response": last.text})  # type: ignore[typeddict-item]  # of a result
     if is_json:
-        result["parsed"] = _value(last.text)
+        result["parsed"] = value_of(last.text)
     return result
-
-
-def _value(text: str) -> JsonValue:
-    """What a reply stands for; None where somebody has changed it since."""
-    try:
-        value: JsonValue = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return value

@@ -8,6 +8,15 @@ with words around it.
 import re
 from collections.abc import Iterator
 
+import orjson
+from pydantic import JsonValue
+
+from tasks.job.weights.nesting import is_json_nested_deeper
+
+MAX_LEVELS = 128
+"""Objects and lists within each other in a reply in a form: its result is JSON, too, and orjson
+writes no more than 254."""
+
 _BOM = "\ufeff"
 _THOUGHTS = re.compile(r"\s*<(think|thinking)>.*?</\1>", re.DOTALL)
 _END_OF_THOUGHTS = ("</think>", "</thinking>")
@@ -30,6 +39,21 @@ def candidates(text: str) -> Iterator[str]:
         first_at, last_at = plain.find(begin), plain.rfind(end)
         if 0 <= first_at < last_at:
             yield plain[first_at : last_at + 1]
+
+
+def is_too_deep(text: str) -> bool:
+    """Whether JSON is nested so deeply, or has so many parts, that no result is to hold it."""
+    return is_json_nested_deeper(text.encode(errors="replace"), MAX_LEVELS)
+
+
+def value_of(text: str) -> JsonValue:
+    """What a reply in a form stands for, as its result has it; None where somebody has changed it
+    since."""
+    try:
+        value: JsonValue = None if is_too_deep(text) else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value
 
 
 def _without_thoughts(text: str) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NotRequired, TypedDict, cast, get_type_hints
 
-import orjson
 from pydantic import JsonValue
+
+from tasks.job.reply_text import value_of
 
 
 class Usage(TypedDict):
@@ -187,7 +188,7 @@ def result_from_reply(
     if calls := _calls(reply.get("tool_calls")):
         result["calls"] = calls
     if reply.get("format") == "json":
-        result["parsed"] = _value(result["response"])
+        result["parsed"] = value_of(result["response"])
     return result
 
 
@@ -201,15 +202,6 @@ def _call(found: JsonValue) -> FunctionCall | None:
         case {"id": str(call_id), "function": {"name": str(name), "arguments": dict(arguments)}}:
             return FunctionCall(call_id=call_id, name=name, arguments=arguments)
     return None
-
-
-def _value(text: str) -> JsonValue:
-    """What a reply stands for; None where somebody has changed it since."""
-    try:
-        value: JsonValue = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return value
 
 
 # Any program may write into a history: what has another type than ours counts as not there.

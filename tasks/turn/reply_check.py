@@ -23,7 +23,7 @@ from llm import (
 )
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import ReplyFormat, place_in
-from tasks.job.reply_text import candidates
+from tasks.job.reply_text import MAX_LEVELS, candidates, is_too_deep
 from tasks.job.weights.schema_weight import weight_of
 
 MAX_REPLY_BYTES = 262_144
@@ -65,6 +65,8 @@ class ReplyChecks:
         schema = wanted if isinstance(wanted, dict) else {}
         fit, last_json = await self._first_fit(schema, texts)
         if fit is not None:
+            if is_too_deep(texts[fit]):
+                raise FormatMismatchError(f"the reply is nested deeper than {MAX_LEVELS} levels")
             return ParsedReply(texts[fit], orjson.loads(texts[fit]))
         problem = "the reply is not JSON, which format requires"
         if last_json is not None:

@@ -22,6 +22,7 @@ from tasks.job.reply_format import (
     ReplyFormat,
     check_format,
 )
+from tasks.job.reply_text import MAX_LEVELS
 from tasks.job.weights.schema_weight import MAX_PATTERN_CHARS
 from tasks.process.worker.services import CHECKER
 from tasks.turn.reply_check import (
@@ -64,6 +65,14 @@ def parsed_reply(text: str, wanted: ReplyFormat, *, done_reason: str) -> ParsedR
     parsed = loop.run(ReplyChecks(children).parsed(wanted, answer))
     assert parsed is not None
     return parsed
+
+
+def test_a_reply_is_as_deep_as_a_result_may_be() -> None:
+    """A deeper one would be answered, and its result could not be stored."""
+    deepest = "[" * MAX_LEVELS + "]" * MAX_LEVELS
+    assert parsed_reply(deepest, "json", done_reason="stop").text == deepest
+    with pytest.raises(FormatMismatchError, match=f"deeper than {MAX_LEVELS} levels"):
+        parsed_reply(f"[{deepest}]", "json", done_reason="stop")
 
 
 def nested(depth: int) -> ReplyFormat:

@@ -228,3 +228,14 @@ def test_a_result_of_so_many_bytes_and_no_more() -> None:
     check_size(last, size_bytes)
     with pytest.raises(InvalidInput, match=rf"has {size_bytes} bytes.*CHAT_MAX_RESULT_BYTES"):
         check_size(last, size_bytes - 1)
+
+
+def test_a_reply_that_is_nested_too_deeply_has_a_result_all_the_same() -> None:
+    """It was committed by a worker that took it: who waits is told, without a value."""
+    keys, deep = Keyspace().session("energy", "s"), "[" * 300 + "]" * 300
+    last = Event(EventType.DONE, "j", 1, deep, {"format": "json"})
+    ended = outcome_of(keys, last).value
+    assert orjson.loads(orjson.dumps(ended))["response"] == deep
+    assert cast("ChatResult", ended)["parsed"] is None
+    found = result_from_reply("j", "energy", "s", [{"content": deep, "format": "json"}])
+    assert found["parsed"] is None
