@@ -41,9 +41,25 @@ class _Ear:
         self._pool = pool
         self._made: Connection | None = None
         self._name = b""
+        self._is_read_out = True
 
     def value(self, name: bytes, read: Callable[[bytes], T | None], deadline_s: float) -> T | None:
         """What `Announcements.value` promises; raises what redis-py raises."""
+        if not self._is_read_out:  # whoever asked before was interrupted, and while closing, too
+            self.close()
+        self._is_read_out = False
+        found = self._asked(name, read, deadline_s)
+        self._is_read_out = True
+        return found
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it."""
+        self._name = b""
+        if self._made is not None:
+            self._made.disconnect()  # type: ignore[no-untyped-call]
+        self._is_read_out = True
+
+    def _asked(self, name: bytes, read: Callable[[bytes], T | None], deadline_s: float) -> T | None:
         connection = self._made = self._made or new_connection(self._pool)
         former, self._name = self._name, name
         asked: list[tuple[Argument, ...]] = [("UNSUBSCRIBE", former)] if former else []
@@ -62,12 +78,6 @@ class _Ear:
                 case [b"message", _, said]:
                     pass
 
-    def close(self) -> None:
-        """Close the connection; the next use opens it."""
-        self._name = b""
-        if self._made is not None:
-            self._made.disconnect()  # type: ignore[no-untyped-call]
-
 
 class Announcements:
     """Waits for values, from any thread; anew in each process."""
@@ -78,6 +88,8 @@ class Announcements:
         self._label, self._timeout_s = where.label, settings.timeout_s
         quiet = MaintNotificationsConfig(enabled=False)
         options = where.options | {"protocol": 3, "maint_notifications_config": quiet}
+        # A look at its health would read what was announced meanwhile, and redis-py logs that.
+        options["health_check_interval"] = 0
         client = Redis(retry=Retry(NoBackoff(), 0), **options)  # type: ignore[arg-type]
         self._ears = deque(_Ear(client.connection_pool) for _ in range(most))
 

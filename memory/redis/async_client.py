@@ -5,7 +5,7 @@ A client made here never tries again by itself; `async_connection.AsyncConnectio
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
@@ -21,9 +21,16 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from memory.redis.cluster_nodes import note_nodes, seen_nodes
-from memory.redis.command import Argument, Command
+from memory.redis.command import Command
 from memory.redis.endpoint import Endpoint, keep_raw
 from memory.redis.replicas import OneWait, has_wait_behind
+from memory.redis.script_sources import (
+    Wire,
+    first_without_script,
+    run_scripts,
+    sources_always,
+    sources_once,
+)
 
 MAX_CONNECTIONS = 64
 """Connections per server, and so groups under way at once on a cluster, where each takes one."""
@@ -31,7 +38,6 @@ MAX_CONNECTIONS = 64
 Calls = Sequence[Command[object]]
 Replies = list[object]
 """One for each call; an error reply is a value of the list."""
-Wire = tuple[Argument, ...]
 
 
 class ServerClient:
@@ -55,16 +61,17 @@ class ServerClient:
         """The replies to each group. Raises what redis-py raises when the connection fails."""
         # Not by digest at once: what follows an unknown script in its group would run before it.
         known = set(self._known)
-        wires = _sources_once(chain.from_iterable(groups), known)
+        wires = sources_once(chain.from_iterable(groups), known)
         answers = _in_groups(await self._send(wires), groups)
-        self._known |= known
+        if len(known) > len(self._known):
+            self._known |= run_scripts(chain.from_iterable(groups), chain.from_iterable(answers))
         # The second time each call brings its source: scripts may be forgotten between two calls.
-        for with_sources in (partial(_sources_once, known=set()), _sources_always):
+        for with_sources in (partial(sources_once, known=set()), sources_always):
             if exceptions.NoScriptError not in map(type, chain.from_iterable(answers)):
                 break
             # Redis forgot its scripts. What follows such a call in its group goes once more too.
             self._known.clear()
-            starts = [_first_without_script(answer) for answer in answers]
+            starts = [first_without_script(answer) for answer in answers]
             again = [group[start:] for group, start in zip(groups, starts, strict=True)]
             tails = _in_groups(await self._send(with_sources(chain.from_iterable(again))), again)
             for answer, start, tail in zip(answers, starts, tails, strict=True):
@@ -273,27 +280,3 @@ def _new_cluster(where: Endpoint, retry: Retry) -> RedisCluster:
 def _in_groups(replies: Replies, groups: Sequence[Calls]) -> list[Replies]:
     rest = iter(replies)
     return [list(islice(rest, len(commands))) for commands in groups]
-
-
-def _first_without_script(replies: Replies) -> int:
-    """The place of the first call whose script was forgotten; behind all where there is none."""
-    forgotten = (at for at, one in enumerate(replies) if isinstance(one, exceptions.NoScriptError))
-    return next(forgotten, len(replies))
-
-
-def _sources_once(commands: Iterable[Command[object]], known: set[str]) -> list[Wire]:
-    """The source of each script that is not `known` with the first call that needs it, which makes
-    it known; its digest with the others."""
-    wires = []
-    for command in commands:
-        if command.script is None or command.script.sha in known:
-            wires.append(command.wire())
-        else:
-            known.add(command.script.sha)
-            wires.append(command.wire_with_source())
-    return wires
-
-
-def _sources_always(commands: Iterable[Command[object]]) -> list[Wire]:
-    """Each script's source with each call: none of them can be unknown."""
-    return [command.wire_with_source() for command in commands]

@@ -44,13 +44,15 @@ class ServerConnections:
         except IndexError:
             connection = new_connection(self._pool)
         try:
-            return waiting.all_replies(self._ask(connection, request, amount))
+            replies = waiting.all_replies(self._ask(connection, request, amount))
         except BaseException:
-            # Replies that nobody has read must not become another caller's.
+            # Replies that nobody has read must not become another caller's. So where this is
+            # interrupted, too, nobody uses the connection again.
             connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-        finally:
             self._idle.append(connection)
+            raise
+        self._idle.append(connection)
+        return replies
 
     def close(self) -> None:
         """Close what is idle; the rest closes with the last that uses it."""

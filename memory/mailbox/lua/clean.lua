@@ -5,7 +5,7 @@
 -- access; without one (an LFU policy) it counts as used. A history that somebody has given a longer
 -- TTL than `ttl_ms` lives until that ends. Safe to repeat.
 --
--- KEYS  history:list queue:zset? lease:hash? events:stream summary:hash delayed:zset? archive:hash
+-- KEYS  history:list queue:zset lease:hash events:stream summary:hash delayed:zset archive:hash
 -- ARGV  idle_ms ttl_ms
 -- ttl_ms: of a history to which nobody has given another one
 -- Returns

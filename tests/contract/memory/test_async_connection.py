@@ -26,6 +26,7 @@ from memory.redis.command import Command
 from memory.settings import MemorySettings
 from pytest_griot.fake_redis import FakeRedis
 from sandbox.ports import free_port
+from sandbox.resp import ReplyError
 from sandbox.valkey import ValkeyServer
 from tests.support.machine import scaled
 from tests.support.mailbox.rig import GRACE_MS, TTL_S, done_event, turn_of
@@ -273,6 +274,32 @@ async def test_the_order_of_a_callers_calls_holds_when_one_script_is_forgotten(
     at_ms, enqueued = await connection.run_all(look, enqueue)
     assert enqueued.outcome is EnqueueOutcome.NEW, "it ran once"
     assert math.isclose(at_ms, enqueued.seq_us / 1000, abs_tol=60_000)
+
+
+def _is_busy(server: ValkeyServer) -> bool:
+    try:
+        server.command("PING")
+    except ReplyError:
+        return True
+    return False
+
+
+async def test_a_script_that_was_refused_is_not_known(
+    connection: AsyncConnection, server: ValkeyServer
+) -> None:
+    """A server that another's script keeps busy loads none: the source goes once more."""
+    look, enqueue = Mailbox.of(Keyspace(), "a", "s").enqueue("j1", b"", cap=9, grace_ms=1)
+    server.command("SCRIPT", "LOAD", ENQUEUE.source)
+    server.command("CONFIG", "SET", "busy-reply-threshold", 20)
+    endless = asyncio.create_task(asyncio.to_thread(server.command, "EVAL", "while true do end", 0))
+    await eventually(lambda: _is_busy(server), what="the server is busy")
+    with pytest.raises(MemoryBusy):
+        await connection.run_all(look, enqueue)
+    server.command("SCRIPT", "KILL")
+    with pytest.raises(ReplyError, match="killed"):
+        await endless
+    _, enqueued = await connection.run_all(look, enqueue)
+    assert enqueued.outcome is EnqueueOutcome.NEW, "it ran once"
 
 
 async def test_a_restarted_server_is_found_again(
