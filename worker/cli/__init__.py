@@ -57,7 +57,8 @@ else:
 _HELP = """Griot answers chat jobs in order, exactly once, and remembers.
 
 Settings come from the environment and `.env`; docs/operations.md lists them.
-Exit codes: 0 done, 1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
+Exit codes: 0 done, 1 what was asked for failed, 2 wrong usage, 78 wrong settings,
+130 Ctrl-C.
 `griot COMMAND --help` has examples of each command.
 
 \b

@@ -28,6 +28,8 @@ _WORKER_HELP = """Run a worker: it takes jobs, asks the models and keeps what th
       griot worker -Q maintenance -c 4 --hostname maintenance@%h
     """
 
+_CONCURRENCY_HELP = "Turns at once; of -P processes, child processes. Default: WORKER_CONCURRENCY."
+
 _BEAT_HELP = """Run the clock: it sends what is due to the maintenance worker. One is enough.
 
     \b
@@ -51,11 +53,20 @@ def _options() -> Iterator[click.Option]:
     yield flag(["-q", "--quiet"], help="Print no banner.")
 
 
+def _said_anew(option: click.Parameter) -> click.Parameter:
+    """The same option; what Celery says of it is of another pool than ours."""
+    if option.name != "concurrency":
+        return option
+    own = copy(option)
+    vars(own).update(help=_CONCURRENCY_HELP)
+    return own
+
+
 def _command(of_celery: click.Command, says: str) -> click.Command:
     own, run = copy(of_celery), of_celery.callback
     vars(own).update(
         help=says,
-        params=[*of_celery.params, *_options()],
+        params=[*map(_said_anew, of_celery.params), *_options()],
         callback=None if run is None else partial(_run, run),
         context_settings={
             **of_celery.context_settings,

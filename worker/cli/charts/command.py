@@ -91,7 +91,10 @@ def _draw(services: ProducerServices, *, hours: int, file: Path | None, is_shown
         _show(found)
     if file is not None:
         # Both libraries are slow to import, and no other command draws.
-        import_module("worker.cli.charts.picture").save(found, file)
+        try:
+            import_module("worker.cli.charts.picture").save(found, file)
+        except OSError as exc:
+            raise CommandFailed(f"cannot write the picture {file}: {exc.strerror}") from None
 
 
 def _show(found: Sequence[Chart]) -> None:
