@@ -182,6 +182,7 @@ def test_a_picture_is_drawn_of_snapshots(tmp_path: Path) -> None:
     assert drawn.exit_code == 0, drawn.output
     assert file.read_bytes().startswith(b"\x89PNG")
     assert lost.exit_code == 1
+    assert lost.stderr.startswith("griot: cannot write the picture ")
     assert len(lost.stderr.splitlines()) == 1
 
 
