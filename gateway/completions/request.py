@@ -134,9 +134,11 @@ def _parted(
         raise ApiError(400, "There is no message of the user.", param="messages")
     new = [*takewhile(lambda one: one.get("role") != "assistant", reversed(messages))][::-1]
     results = [one for one in new if one.get("role") == "tool"]
-    if results and new[-1] is results[-1]:
-        return "\n".join(system) or None, results
-    return "\n".join(system) or None, [*results, users[-1]]
+    has_results_last = bool(results) and new[-1] is results[-1]
+    said = results if has_results_last else [*results, users[-1]]
+    for one in said:  # by their places here, which are others in what is sent
+        message_of(one, f"messages[{messages.index(one)}]")
+    return "\n".join(system) or None, said
 
 
 def _text(wanted: Mapping[str, JsonValue] | None) -> dict[str, JsonValue] | None:

@@ -35,7 +35,7 @@ async def create_completion(
     """Go on with a conversation, whole or as a stream. Without a session nothing of it is kept."""
     key = sending.check_header(idempotency_key)
     wanted = asked.as_response()
-    known = await sending.send(gateway, caller, wanted, key, prefix=PREFIX)
+    known = await sending.send(gateway, caller, wanted, key, prefix=PREFIX, param="messages")
     answering = Answering(gateway, caller, known)
     if asked.stream:
         return answering.stream(_pieces(known, Chunks(known, has_usage=asked.has_usage)))

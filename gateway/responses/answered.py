@@ -14,11 +14,11 @@ MOST_MESSAGES = 1000
 
 
 async def check_answered(
-    gateway: Gateway, keys: SessionKeys, answered: Sequence[str], response_id: str
+    gateway: Gateway, keys: SessionKeys, answered: Sequence[str], response_id: str, *, param: str
 ) -> None:
     """Raise ApiError where one of these calls is not in the session, or has its result already.
 
-    A request that is sent again finds its own results there.
+    A request that is sent again finds its own results there. `param` is the field that has them.
     """
     if not answered:
         return
@@ -33,7 +33,7 @@ async def check_answered(
     for call_id in answered:
         if call_id not in made:
             wrong = f"No function call {call_id!r} is in the conversation."
-            raise ApiError(400, wrong, param="input")
+            raise ApiError(400, wrong, param=param)
         if call_id in done:
             wrong = f"The function call {call_id!r} has its result already."
-            raise ApiError(400, wrong, param="input")
+            raise ApiError(400, wrong, param=param)

@@ -49,19 +49,21 @@ async def send(
     idempotency_key: str | None,
     *,
     prefix: str = PREFIX,
+    param: str = "input",
 ) -> Known:
-    """Take a job in for a request. With an idempotency key it is safe to repeat.
+    """Take a job in for a request. With an idempotency key it is safe to repeat. `param` is the
+    field that had its input.
 
     Raises ApiError, and what `tasks.aio.send` raises.
     """
     request.check()
     target = target_of(gateway.griot, caller, request.model)
-    told, options = said(request.input, param="input"), request.options()
+    told, options = said(request.input, param=param), request.options()
     key = request.griot.idempotency_key or idempotency_key
     response_id = new_id(caller, key, prefix=prefix)
     session_id = await _session(gateway, caller, target, request, response_id)
     keys = gateway.keyspace.session(target.agent_id, session_id)
-    await check_answered(gateway, keys, told.answered, response_id)
+    await check_answered(gateway, keys, told.answered, response_id, param=param)
     after = await _cursor(gateway, target, session_id, is_new=session_id.endswith(response_id))
     user = user_id(caller, request.safety_identifier or request.user)
     options["model"] = target.model

@@ -55,6 +55,33 @@ async def test_a_session_remembers(aclient: openai.AsyncOpenAI) -> None:
     assert [one["content"] for one in history if one["role"] == "user"] == ["One", "Two"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "metadata", "param"),
+    [
+        ([{"role": "king", "content": "Hi"}, SAID[3]], {}, "messages[0]"),
+        ([*SAID, {"role": "user", "content": 7}], {}, "messages[4]"),
+        ([*SAID, {"role": "user", "content": 7}], {"session_id": "s"}, "messages[4]"),
+        ([{"role": "user", "content": ""}], {}, "messages"),
+        ([{"role": "user", "content": ""}], {"session_id": "s"}, "messages"),
+        (
+            [SAID[1], {"role": "tool", "tool_call_id": "no such", "content": "x"}],
+            {"session_id": "s"},
+            "messages",
+        ),
+    ],
+)
+def test_an_error_names_a_field_of_the_request(
+    http: httpx.Client,
+    wrong: list[dict[str, object]],
+    metadata: dict[str, str],
+    param: str,
+) -> None:
+    """By its place there, also where a session takes the last message alone."""
+    asked = {"model": AGENT, "messages": wrong, "metadata": metadata}
+    refused = http.post("/v1/chat/completions", json=asked)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
 def test_models_are_agents_and_models(client: openai.OpenAI, http: httpx.Client) -> None:
     """Each is found by its name, and what is neither is 404."""
     names = [model.id for model in client.models.list()]
