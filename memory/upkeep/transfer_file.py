@@ -6,8 +6,8 @@ are, so that a file that was cut is known. docs/operations.md has the kinds.
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
 
 import orjson
 from pydantic import JsonValue
@@ -93,32 +93,44 @@ def read(
     transfer: Transfer | None = None
     number, is_whole = 0, False
     for number, line in enumerate(lines, 1):
-        fields = _object(number, line)
-        if is_whole:
-            _refuse(number, "it comes after the last line")
-        if transfer is None:
-            transfer = _header(number, fields)
-        elif fields.get("kind") == "end":
-            is_whole = True
-            if fields.get("lines") != number:
-                _refuse(
-                    number, f"the file should have {fields.get('lines')} lines: some are missing"
-                )
-        else:
-            _take(transfer, number, fields, max_bytes)
+        with _refused_at(number):
+            fields = _object(line)
+            if is_whole:
+                raise InvalidInput("it comes after the last line")
+            if transfer is None:
+                transfer = _header(fields)
+            elif fields.get("kind") == "end":
+                is_whole = True
+                _check_end(fields, number)
+            else:
+                _take(transfer, fields, max_bytes)
     if transfer is None or not is_whole:
-        _refuse(number + 1, "it is missing: the file is incomplete")
+        with _refused_at(number + 1):
+            raise InvalidInput("it is missing: the file is incomplete")
     _check_size(transfer, most_messages, most_bytes)
     return transfer
 
 
-def _object(number: int, line: bytes) -> dict[str, JsonValue]:
+@contextmanager
+def _refused_at(number: int) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as exc:
+        raise InvalidInput(f"line {number}: {exc}; nothing was written") from None
+
+
+def _check_end(fields: Line, number: int) -> None:
+    if fields.get("lines") != number:
+        raise InvalidInput(f"the file should have {fields.get('lines')} lines: some are missing")
+
+
+def _object(line: bytes) -> dict[str, JsonValue]:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
-        _refuse(number, "it is not JSON")
+        raise InvalidInput("it is not JSON") from None
     if not isinstance(fields, dict):
-        _refuse(number, "it is not a JSON object")
+        raise InvalidInput("it is not a JSON object")
     return fields
 
 
@@ -132,53 +144,52 @@ def renamed(transfer: Transfer, agent_id: str | None, session_id: str | None) ->
     )
 
 
-def _header(number: int, fields: Line) -> Transfer:
+def _header(fields: Line) -> Transfer:
     if fields.get("kind") != HEADER:
-        _refuse(number, "it is not a header: the file was not made by `griot export session`")
+        raise InvalidInput("it is not a header: the file was not made by `griot export session`")
     version = fields.get("version")
     if version != VERSION:
-        _refuse(
-            number, f"the file has format version {version}, but this Griot reads version {VERSION}"
+        raise InvalidInput(
+            f"the file has format version {version}, but this Griot reads version {VERSION}"
         )
-    agent_id, session_id = _text(number, fields, "agent_id"), _text(number, fields, "session_id")
-    ttl_s = None if fields.get("ttl_s") is None else _ttl(number, fields)
+    agent_id, session_id = _text(fields, "agent_id"), _text(fields, "session_id")
+    ttl_s = None if fields.get("ttl_s") is None else _ttl(fields)
     if fields.get("until_erased") is True:
         ttl_s = UNTIL_ERASED_S
     return Transfer(agent_id, session_id, ttl_s)
 
 
-def _take(transfer: Transfer, number: int, fields: Line, max_bytes: int) -> None:
+def _take(transfer: Transfer, fields: Line, max_bytes: int) -> None:
     match fields.get("kind"):
         case "message":
-            _take_message(transfer, number, fields.get("message"), max_bytes)
+            _take_message(transfer, fields.get("message"), max_bytes)
         case "summary":
-            transfer.summary = _text(number, fields, "text")
+            transfer.summary = _text(fields, "text")
             until = fields.get("messages")
             transfer.summary_until = until if type(until) is int else 0
         case "data":
-            encoded = encode_value(fields.get("value"), max_bytes, what=f"line {number}: the value")
+            encoded = encode_value(fields.get("value"), max_bytes, what="the value")
             is_own = fields.get("own_ttl") is True
-            value = Value(_text(number, fields, "key"), encoded, _ttl(number, fields), is_own)
+            value = Value(_text(fields, "key"), encoded, _ttl(fields), is_own)
             transfer.values.append(value)
         case "schedule":
-            packed = encode_value(fields.get("schedule"), max_bytes, what=f"line {number}: it")
-            name = _text(number, fields, "schedule_id")
+            packed = encode_value(fields.get("schedule"), max_bytes, what="it")
+            name = _text(fields, "schedule_id")
             transfer.schedules.append(MovedSchedule(name, packed))
         case "user":
-            transfer.users.append(_text(number, fields, "user"))
+            transfer.users.append(_text(fields, "user"))
         case str(kind) if kind in EXPORT_ONLY:
             transfer.left_out[kind] = transfer.left_out.get(kind, 0) + 1
         case _:
-            _refuse(number, "its kind is unknown to this version")
+            raise InvalidInput("its kind is unknown to this version")
 
 
-def _take_message(transfer: Transfer, number: int, message: object, max_bytes: int) -> None:
+def _take_message(transfer: Transfer, message: object, max_bytes: int) -> None:
     if not isinstance(message, dict):
-        _refuse(number, "its message is not a JSON object")
-    what = f"line {number}: the message"
+        raise InvalidInput("its message is not a JSON object")
     # An image that is no base64 has been left out of each prompt, and does not keep all from coming
     # back.
-    encoded = encode_message(message, max_bytes, what=what, is_restored=True)
+    encoded = encode_message(message, max_bytes, what="the message", is_restored=True)
     transfer.messages.append(encoded)
     merged = message.get("merged")
     jobs = merged if isinstance(merged, list) else []
@@ -193,31 +204,27 @@ def _check_size(transfer: Transfer, most_messages: int, most_bytes: int) -> None
     count, size_bytes = len(transfer.messages), sum(map(len, transfer.messages))
     if count > most_messages:
         raise InvalidInput(
-            f"the file has {count} messages; the limit is {most_messages} (HISTORY_MAX_MESSAGES)"
+            f"the file has {count} messages; the limit is {most_messages} (HISTORY_MAX_MESSAGES); "
+            "nothing was written"
         )
     if size_bytes > most_bytes:
         raise InvalidInput(
-            f"the messages have {size_bytes} bytes; the limit is {most_bytes} (HISTORY_MAX_BYTES)"
+            f"the messages have {size_bytes} bytes; the limit is {most_bytes} (HISTORY_MAX_BYTES); "
+            "nothing was written"
         )
     if not 0 <= transfer.summary_until <= count:
         raise InvalidInput(
-            f"the summary covers {transfer.summary_until} messages, but the file has {count}"
+            f"the summary covers {transfer.summary_until} messages, but the file has {count}; "
+            "nothing was written"
         )
 
 
-def _text(number: int, fields: Line, name: str) -> str:
+def _text(fields: Line, name: str) -> str:
     text = fields.get(name)
     if not isinstance(text, str) or not text:
-        _refuse(number, f"its {name} is not text")
+        raise InvalidInput(f"its {name} is not text")
     return text
 
 
-def _ttl(number: int, fields: Line) -> int:
-    try:
-        return whole_number(fields.get("ttl_s"), what="its ttl_s", most=MAX_TTL_S)  # type: ignore[arg-type]  # it is checked there
-    except InvalidInput as exc:
-        _refuse(number, str(exc))
-
-
-def _refuse(number: int, why: str) -> NoReturn:
-    raise InvalidInput(f"line {number}: {why}; nothing was written")
+def _ttl(fields: Line) -> int:
+    return whole_number(fields.get("ttl_s"), what="its ttl_s", most=MAX_TTL_S)  # type: ignore[arg-type]  # it is checked there

@@ -73,6 +73,7 @@ def test_a_bad_line_is_told_by_its_number(session: str, valkey: ValkeyServer) ->
         ended = griot("import", "-", "--session", other, said=cut)
         assert ended.exit_code == 1
         assert f"line {at + 1}: " in ended.stderr
+        assert ended.stderr.endswith("; nothing was written\n")
         assert ended.stderr.count("\n") == 1
         assert "secret" not in ended.stderr
     assert valkey.command("KEYS", f"*{other}*") == []
