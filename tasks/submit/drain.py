@@ -48,8 +48,11 @@ def drain(worker: str) -> Draining:
     services = producer_services()
     with audit.recorded(services.memory, services.keyspace, audit.Deed.DRAIN) as entry:
         found = look(worker, begin=True)
+        there = [] if found is not None else _answering()
+        if worker in there:  # its answer was late: it is busy, or its machine is
+            found = look(worker, begin=True)
         if found is None:
-            raise CannotDrain(_unknown(worker))
+            raise CannotDrain(_silent(worker, there))
         entry.outcome = f"drains: {worker}"
     return found
 
@@ -81,10 +84,15 @@ def _shown(worker: str) -> str:
     return ascii(worker[:MOST_SHOWN]).strip("'")
 
 
-def _unknown(worker: str) -> str:
+def _answering() -> list[str]:
     with _broker() as connection:
         asked = app.control.inspect(timeout=REPLY_TIMEOUT_S, connection=connection)
-        there = sorted(asked.ping() or ())
+        return sorted(asked.ping() or ())
+
+
+def _silent(worker: str, there: list[str]) -> str:
+    if worker in there:
+        return f"{_shown(worker)} is there, but answers too late; ask it again"
     others = f"those that do: {', '.join(there)}" if there else "no worker does"
     return f"no worker {_shown(worker)} answers; {others}"
 
