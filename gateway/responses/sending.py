@@ -51,10 +51,8 @@ async def send(
     prefix: str = PREFIX,
     param: str = "input",
 ) -> Known:
-    """Take a job in for a request. With an idempotency key it is safe to repeat. `param` is the
-    field that had its input.
-
-    Raises ApiError, and what `tasks.aio.send` raises.
+    """Take a job in for a request, whose field `param` has the input. With an idempotency key it is
+    safe to repeat. Raises ApiError, and what `tasks.aio.send` raises.
     """
     request.check()
     target = target_of(gateway.griot, caller, request.model)
