@@ -111,8 +111,12 @@ def test_a_job_that_kills_its_worker_each_time(
     worker = rig.worker("-Q", "victim", name="victim", CHAT_MAX_ATTEMPTS=str(attempts))
     dead = sender.send(killer, model="hang", queue="victim")
     sender.send(killer, queue="victim")
-    for _ in range(attempts):
-        rig.wait_active(1)
+    for number in range(1, attempts + 1):
+        # Not any call: those of the other session come and go.
+        wait_until(
+            lambda so_far=number: len(_calls_of(rig, killer)) == so_far,  # type: ignore[misc]
+            what="the attempt has begun",
+        )
         worker.kill()
         rig.wait_active(0)
         worker = rig.worker("-Q", "victim", name="victim", CHAT_MAX_ATTEMPTS=str(attempts))

@@ -20,9 +20,13 @@ class Silent(Connection):
 
     error: MemoryServiceError = Away("gone")
 
+    def __init__(self, settings: MemorySettings) -> None:
+        super().__init__(settings)
+        self.keyspace = Keyspace(settings.key_prefix)
+
     def run(self, command: Command[T]) -> T:
         """`Connection.run`, unless it announces something."""
-        if Keyspace().cancellations in command.args:
+        if self.keyspace.cancellations in command.args:
             raise self.error
         return super().run(command)
 
@@ -31,7 +35,7 @@ class Silent(Connection):
 def memory(memory_settings: MemorySettings, monkeypatch: pytest.MonkeyPatch) -> Silent:
     """The connection of the producer."""
     made = Silent(memory_settings)
-    services = SimpleNamespace(memory=made, keyspace=Keyspace())
+    services = SimpleNamespace(memory=made, keyspace=made.keyspace)
     monkeypatch.setattr(pauses, "producer_services", lambda: services)
     return made
 
@@ -42,7 +46,7 @@ def test_a_stop_stays_noted(
 ) -> None:
     """The worker sees it when it renews its lease, so who cancels gets no error."""
     memory.error = error
-    announce_stop(memory, Keyspace(), "j1")
+    announce_stop(memory, memory.keyspace, "j1")
     assert "stops at the next renewal of its lease" in caplog.text
 
 
@@ -50,4 +54,4 @@ def test_a_pause_is_in_force(memory: Silent, caplog: pytest.LogCaptureFixture) -
     """Workers see it with their next sweep."""
     made = pauses.pause("all")
     assert "workers see it with their next sweep" in caplog.text
-    assert memory.run(every(Keyspace())) == [made]
+    assert memory.run(every(memory.keyspace)) == [made]
