@@ -75,8 +75,14 @@ def test_several_processes_share_a_port(stack: GriotStack, starter: Starter) -> 
     found = [httpx.get(where, trust_env=False, timeout=WAIT_S) for _ in range(8)]
     assert {one.json()["status"] for one in found} == {"completed"}
 
-    os.kill(pids(process)[0], signal.SIGKILL)
-    wait_until(lambda: len(pids(process)) == 3, timeout_s=WAIT_S, what="another is started")
+    # On a busy machine one may have been started again already.
+    started_before = pids(process)
+    os.kill(next(filter(is_there, started_before)), signal.SIGKILL)
+    wait_until(
+        lambda: len(pids(process)) > len(started_before),
+        timeout_s=WAIT_S,
+        what="another is started",
+    )
     wait_until(lambda: answering(address) - before, timeout_s=WAIT_S, what="another answers")
 
     process.signal(signal.SIGINT)
