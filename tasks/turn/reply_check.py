@@ -66,7 +66,9 @@ class ReplyChecks:
         fit, last_json = await self._first_fit(schema, texts)
         if fit is not None:
             if is_too_deep(texts[fit]):
-                raise FormatMismatchError(f"the reply is nested deeper than {MAX_LEVELS} levels")
+                raise FormatMismatchError(
+                    f"the reply is nested deeper than {MAX_LEVELS} levels, or has too many parts"
+                )
             return ParsedReply(texts[fit], orjson.loads(texts[fit]))
         problem = "the reply is not JSON, which format requires"
         if last_json is not None:
